@@ -1,0 +1,97 @@
+//! Admission: may this change still be made so that the next checkpoint, and every guaranteed volume, has its space?
+//!
+//! With F the blocks that this generation can still give out, R the reserve of checkpoints, G the growth of the maps of thin
+//! volumes on account of what is pending, and P what is promised to guaranteed volumes (less what they have taken out
+//! since the last checkpoint), every change leaves F >= R + G + P (rule A3). A relocation gives back at the checkpoint what it
+//! takes, so it may go [`SLACK`] deeper.
+
+use crate::{
+    catalog::Head,
+    commit::SLACK,
+    device::BlockDevice,
+    error::Error,
+    store::{Outcome, Store},
+    types::Merge,
+};
+
+/// What a change needs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Demand {
+    /// Data blocks.
+    pub(crate) blocks: u64,
+    /// How many of them come out of the volume's reserve.
+    pub(crate) promised: u64,
+    /// Items of the pending table.
+    pub(crate) items: usize,
+    /// Nodes by which the map may grow, unless they are promised.
+    pub(crate) growth: u64,
+    /// The blocks replace others that the checkpoint will free.
+    pub(crate) relocation: bool,
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// Blocks that are missing for the change; 0 if it may be made.
+    pub(crate) fn missing(&self, demand: &Demand) -> u64 {
+        let promised = self.sb.guaranteed.saturating_sub(self.reserve_used).saturating_sub(demand.promised);
+        let slack = if demand.relocation { SLACK } else { 0 };
+        let must_stay = self.reserve() - slack + self.growth + demand.growth + promised;
+        (must_stay + demand.blocks).saturating_sub(self.allocatable())
+    }
+
+    /// The change may be made now, without a checkpoint.
+    pub(crate) fn fits(&self, demand: &Demand) -> bool {
+        self.pending.room() >= demand.items && self.missing(demand) == 0
+    }
+
+    /// Makes room for a change that does not fit: by a checkpoint, and for a guaranteed volume by merging what was deleted.
+    /// True if something was done and the change is to be looked at again.
+    pub(crate) fn make_room(&mut self, head: &Head, demand: &Demand) -> Outcome<bool, D> {
+        if self.pending.len() > 0 || self.window.taken > 0 {
+            self.checkpoint()?;
+            return Ok(true);
+        }
+        if head.is_guaranteed() && demand.blocks > 0 {
+            let budget = self.least_merge_budget().saturating_mul(2);
+            return Ok(self.merge_step(budget)? != Merge::Idle);
+        }
+        Ok(false)
+    }
+
+    /// Before the first change of a long write to a thin volume: is there space for all of it? Otherwise nothing is changed.
+    pub(crate) fn admit_range(&mut self, head: &Head, address: u64, count: u64) -> Outcome<(), D> {
+        if head.is_guaranteed() {
+            return Ok(());
+        }
+        let height = u64::from(head.height);
+        let fan = self.fan_shift();
+        let nodes = |level: u8| ((address + count - 1) >> (fan * u32::from(level))) - (address >> (fan * u32::from(level))) + 1;
+        let growth: u64 = (1..=head.height).map(nodes).sum::<u64>() + height;
+        let all = Demand { blocks: count, growth, ..Demand::default() };
+        if self.missing(&all) == 0 {
+            return Ok(());
+        }
+        if self.pending.len() > 0 || self.window.taken > 0 {
+            self.checkpoint()?;
+        }
+        let head = &self.head(crate::LayerId(head.id))?;
+        let (mut blocks, mut growth) = (0, 0);
+        for level in 1..=head.height {
+            let span = self.span(level);
+            for node in address / span..=(address + count - 1) / span {
+                let entry = self.entry_at(head.root, head.height, level, node * span, crate::error::Object::MapNode)?;
+                growth += u64::from(!entry.is_block() || entry.birth <= self.limit_of(head, node * span));
+            }
+        }
+        for address in address..address + count {
+            let entry = self.tree_entry(head, address)?;
+            blocks += u64::from(!entry.is_block() || entry.birth <= self.limit_of(head, address));
+        }
+        if blocks == 0 {
+            return Ok(());
+        }
+        match self.missing(&Demand { blocks, growth, ..Demand::default() }) {
+            0 => Ok(()),
+            missing => Err(Error::NoSpace { missing }),
+        }
+    }
+}

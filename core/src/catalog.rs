@@ -1,0 +1,337 @@
+//! The catalog: a record for each layer, in a radix tree of pages addressed by layer number.
+//!
+//! A record is changed through [`Store::open`] and [`Store::save`]: the superblock's sums (blocks promised, blocks
+//! reclaimable, numbers of layers) follow from the difference between the two, so they cannot be forgotten. A number is
+//! never given out twice, so the tree is sparse; a page without a record goes away.
+
+use crate::{
+    bytes::{index, wide},
+    cache::Slot,
+    device::BlockDevice,
+    error::{Error, Object},
+    format::{Entry, Layer, RECORD_SIZE, SLOT_SIZE, height_for, nodes_for},
+    store::{Outcome, Store},
+    tree::Tree,
+    types::{LayerFlags, LayerId, LayerKind},
+};
+
+/// What reading and writing needs to know of a layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) id: u32,
+    pub(crate) kind: LayerKind,
+    pub(crate) flags: LayerFlags,
+    pub(crate) parent: u32,
+    pub(crate) parent_epoch: u32,
+    pub(crate) root: Entry,
+    pub(crate) height: u8,
+    pub(crate) sectors: u64,
+}
+
+/// A record that is being changed; its page stays in the cache until it is saved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Open {
+    slot: Slot,
+    offset: usize,
+    pub(crate) layer: Layer,
+    before: Tally,
+}
+
+/// What a record adds to the superblock's sums.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    guaranteed: u64,
+    reclaimable: u64,
+    layers: u32,
+    deleted: u32,
+    staged: u32,
+}
+
+impl Open {
+    /// Where the root entry is.
+    pub(crate) fn root_place(&self) -> (Slot, usize) {
+        (self.slot, self.offset + Layer::ROOT)
+    }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    fn record_place(&self, id: u32, part: u64) -> (u64, usize) {
+        let byte = u64::from(id) * SLOT_SIZE + part;
+        (byte >> self.layout.block_shift, index(byte & ((1 << self.layout.block_shift) - 1)))
+    }
+
+    /// The page, if there is one.
+    fn page(&mut self, page: u64) -> Outcome<Option<Slot>, D> {
+        let (root, height) = (self.sb.catalog, self.sb.catalog_height);
+        let entry = self.entry_at(root, height, 0, page, Object::Catalog)?;
+        if entry.is_block() { self.load(&entry, Object::Catalog).map(Some) } else { Ok(None) }
+    }
+
+    /// The page, ready to be changed.
+    fn page_mut(&mut self, page: u64) -> Outcome<Slot, D> {
+        while page >= self.span(self.sb.catalog_height) {
+            self.raise_catalog()?;
+        }
+        let mut tree = Tree::catalog(self.sb.catalog_height);
+        let (holder, offset) = self.descend_mut(&mut tree, page, 0)?;
+        self.node_mut(&mut tree, holder, offset)
+    }
+
+    /// Grows the catalog so that this layer number has a page. Before any record is opened: a new root renews pages.
+    pub(crate) fn raise_catalog_for(&mut self, id: u64) -> Outcome<(), D> {
+        let page = (id + 1) * SLOT_SIZE >> self.layout.block_shift;
+        while page >= self.span(self.sb.catalog_height) {
+            self.raise_catalog()?;
+        }
+        Ok(())
+    }
+
+    /// Puts a node on top of the catalog.
+    fn raise_catalog(&mut self) -> Outcome<(), D> {
+        let old = self.sb.catalog;
+        self.sb.catalog_height += 1;
+        if !old.is_block() {
+            return Ok(());
+        }
+        // The old root may be dirty: it is written first, so that its checksum is known.
+        self.clean_all(false)?;
+        let old = self.sb.catalog;
+        self.sb.catalog = Entry::EMPTY;
+        let mut tree = Tree::catalog(self.sb.catalog_height);
+        let (holder, offset) = (tree.holder, tree.offset);
+        let slot = self.node_mut(&mut tree, holder, offset)?;
+        old.encode(self.cache.bytes_mut(slot), 0);
+        Ok(())
+    }
+
+    fn decode_layer(&self, slot: Slot, offset: usize) -> Outcome<Layer, D> {
+        let bytes = self.cache.bytes(slot).get(offset..offset + RECORD_SIZE);
+        let layer = bytes.and_then(Layer::decode);
+        layer.filter(|layer| usize::from(layer.height) <= crate::format::MAX_HEIGHT && layer.height > 0 || layer.id == 0)
+            .ok_or(Error::Corrupt { what: Object::Layer, block: self.cache.block(slot) })
+    }
+
+    /// A layer's record; any kind, deleted ones too.
+    pub(crate) fn layer(&mut self, id: u32) -> Outcome<Layer, D> {
+        let (page, offset) = self.record_place(id, 0);
+        let missing = Error::NoSuchLayer(LayerId(id));
+        if id == 0 {
+            return Err(missing);
+        }
+        let Some(slot) = self.page(page)? else { return Err(missing) };
+        let layer = self.decode_layer(slot, offset)?;
+        match layer.id {
+            0 => Err(missing),
+            found if found == id => Ok(layer),
+            _ => Err(Error::Corrupt { what: Object::Layer, block: self.cache.block(slot) }),
+        }
+    }
+
+    /// A layer's record, if it is not deleted.
+    pub(crate) fn live_layer(&mut self, id: u32) -> Outcome<Layer, D> {
+        let layer = self.layer(id)?;
+        if layer.is_deleted() || self.is_forgotten(layer.flags, layer.mount) {
+            return Err(Error::NoSuchLayer(LayerId(id)));
+        }
+        Ok(layer)
+    }
+
+    /// A staged attachment of an earlier mount: nothing but garbage.
+    pub(crate) fn is_forgotten(&self, flags: LayerFlags, mount: u32) -> bool {
+        flags.contains(LayerFlags::STAGED) && mount != self.mounted
+    }
+
+    /// What reading and writing needs to know of a live layer.
+    pub(crate) fn head(&mut self, id: LayerId) -> Outcome<Head, D> {
+        if let Some(head) = self.heads.iter().find(|head| head.id == id.0) {
+            return Ok(*head);
+        }
+        let layer = self.live_layer(id.0)?;
+        let Layer { id, kind, flags, parent, parent_epoch, root, height, sectors, .. } = layer;
+        let head = Head { id, kind, flags, parent, parent_epoch, root, height, sectors };
+        if self.heads.is_full() {
+            self.heads.pop_front();
+        }
+        let _ = self.heads.push_back(head);
+        Ok(head)
+    }
+
+    /// The first record at or after this number.
+    pub(crate) fn record_from(&mut self, id: u32) -> Outcome<Option<Layer>, D> {
+        let mut id = id.max(1);
+        while id < self.sb.next_layer {
+            let (page, offset) = self.record_place(id, 0);
+            let Some(slot) = self.page(page)? else {
+                let skipped = self.empty_pages_end(page)?;
+                let byte = skipped.saturating_mul(1 << self.layout.block_shift);
+                id = u32::try_from(byte.div_ceil(SLOT_SIZE)).unwrap_or(u32::MAX).max(id + 1);
+                continue;
+            };
+            let layer = self.decode_layer(slot, offset)?;
+            if layer.id == id {
+                return Ok(Some(layer));
+            }
+            if layer.id != 0 {
+                return Err(Error::Corrupt { what: Object::Layer, block: self.cache.block(slot) });
+            }
+            id += 1;
+        }
+        Ok(None)
+    }
+
+    /// One past the pages that are known to be missing together with this one.
+    fn empty_pages_end(&mut self, page: u64) -> Outcome<u64, D> {
+        let (root, height) = (self.sb.catalog, self.sb.catalog_height);
+        for level in (0..=height).rev() {
+            if !self.entry_at(root, height, level, page, Object::Catalog)?.is_block() {
+                let span = self.span(level);
+                return Ok((page / span + 1).saturating_mul(span));
+            }
+        }
+        Ok(page + 1)
+    }
+
+    fn tally(&self, layer: &Layer) -> Tally {
+        if layer.id == 0 {
+            return Tally::default();
+        }
+        let deleted = layer.is_deleted();
+        let guaranteed = layer.flags.contains(LayerFlags::GUARANTEED) && !deleted && layer.kind == LayerKind::Volume;
+        Tally {
+            guaranteed: if guaranteed { self.promised(layer) } else { 0 },
+            reclaimable: if deleted && layer.children == 0 { layer.data + layer.nodes } else { 0 },
+            layers: 1,
+            deleted: u32::from(deleted),
+            staged: u32::from(layer.flags.contains(LayerFlags::STAGED)),
+        }
+    }
+
+    /// Blocks that a guaranteed volume may still come to need: everything that it does not own yet.
+    fn promised(&self, layer: &Layer) -> u64 {
+        let blocks = layer.sectors.div_ceil(self.spb);
+        let nodes = nodes_for(blocks, layer.height, self.fan_shift());
+        blocks.saturating_sub(layer.data) + nodes.saturating_sub(layer.nodes)
+    }
+
+    /// A record, to be changed.
+    pub(crate) fn open(&mut self, id: u32) -> Outcome<Open, D> {
+        self.layer(id)?;
+        let (page, offset) = self.record_place(id, 0);
+        let slot = self.page_mut(page)?;
+        let layer = self.decode_layer(slot, offset)?;
+        self.cache.pin(slot);
+        Ok(Open { slot, offset, layer, before: self.tally(&layer) })
+    }
+
+    /// A new record, with the next number.
+    pub(crate) fn open_new(&mut self) -> Outcome<Open, D> {
+        let id = self.sb.next_layer;
+        self.sb.next_layer = id.checked_add(1).ok_or(Error::Exhausted)?;
+        let (page, offset) = self.record_place(id, 0);
+        let slot = self.page_mut(page)?;
+        self.cache.pin(slot);
+        let layer = Layer { id, ..Layer::FREE };
+        // A page that is all zeros would be taken for one that nobody needs.
+        if let Some(bytes) = self.cache.bytes_mut(slot).get_mut(offset..) {
+            layer.encode(bytes);
+        }
+        Ok(Open { slot, offset, layer, before: Tally::default() })
+    }
+
+    /// Puts the record back, and what it changes into the superblock's sums. The root is left as the page has it.
+    pub(crate) fn save(&mut self, open: &Open) {
+        let mut layer = open.layer;
+        layer.root = self.entry_in(open.slot, open.offset + Layer::ROOT);
+        if let Some(bytes) = self.cache.bytes_mut(open.slot).get_mut(open.offset..) {
+            layer.encode(bytes);
+        }
+        let (before, after) = (open.before, self.tally(&layer));
+        let sb = &mut self.sb;
+        sb.guaranteed = (sb.guaranteed + after.guaranteed).saturating_sub(before.guaranteed);
+        sb.reclaimable = (sb.reclaimable + after.reclaimable).saturating_sub(before.reclaimable);
+        sb.layers = (sb.layers + after.layers).saturating_sub(before.layers);
+        sb.deleted = (sb.deleted + after.deleted).saturating_sub(before.deleted);
+        sb.staged = (sb.staged + after.staged).saturating_sub(before.staged);
+        self.cache.unpin(open.slot);
+    }
+
+    /// Sets the root of a record that is open.
+    pub(crate) fn set_root(&mut self, open: &mut Open, root: &Entry, height: u8) {
+        let (slot, offset) = open.root_place();
+        root.encode(self.cache.bytes_mut(slot), offset);
+        open.layer.height = height;
+    }
+
+    /// Removes a record; its page too if nothing else is on it.
+    pub(crate) fn remove(&mut self, open: &Open) -> Outcome<(), D> {
+        let id = open.layer.id;
+        let after = Open { layer: Layer { id: 0, ..Layer::FREE }, ..*open };
+        self.write_description(id, "", open.layer.description)?;
+        self.save(&after);
+        if let Some(bytes) = self.cache.bytes_mut(open.slot).get_mut(open.offset..open.offset + RECORD_SIZE) {
+            bytes.fill(0);
+        }
+        self.prune_page(self.record_place(id, 0).0)
+    }
+
+    fn prune_page(&mut self, page: u64) -> Outcome<(), D> {
+        let mut tree = Tree::catalog(self.sb.catalog_height);
+        self.prune(&mut tree, page, 0)?;
+        if !self.sb.catalog.is_block() {
+            self.sb.catalog_height = 0;
+        }
+        Ok(())
+    }
+
+    /// Stores a description over one of `old` bytes.
+    pub(crate) fn write_description(&mut self, id: u32, text: &str, old: u16) -> Outcome<(), D> {
+        let mut done = 0;
+        let length = text.len().max(usize::from(old));
+        while done < length {
+            let (page, offset) = self.record_place(id, wide(RECORD_SIZE + done));
+            let part = (self.block_size() - offset).min(length - done);
+            let slot = self.page_mut(page)?;
+            let bytes = self.cache.bytes_mut(slot).get_mut(offset..offset + part).unwrap_or(&mut []);
+            for (i, byte) in bytes.iter_mut().enumerate() {
+                *byte = text.as_bytes().get(done + i).copied().unwrap_or(0);
+            }
+            self.prune_page(page)?;
+            done += part;
+        }
+        Ok(())
+    }
+
+    /// Copies a description into `buffer`; its length.
+    pub(crate) fn read_description(&mut self, layer: &Layer, buffer: &mut [u8]) -> Outcome<usize, D> {
+        let length = usize::from(layer.description).min(buffer.len());
+        let mut done = 0;
+        while done < length {
+            let (page, offset) = self.record_place(layer.id, wide(RECORD_SIZE + done));
+            let part = (self.block_size() - offset).min(length - done);
+            let slot = self.page(page)?.ok_or(Error::Corrupt { what: Object::Catalog, block: page })?;
+            let from = self.cache.bytes(slot).get(offset..offset + part).unwrap_or(&[]);
+            if let Some(to) = buffer.get_mut(done..done + from.len()) {
+                to.copy_from_slice(from);
+            }
+            done += part;
+        }
+        Ok(length)
+    }
+
+    /// The layer with this name among live volumes and snapshots.
+    pub(crate) fn find_name(&mut self, name: &str) -> Outcome<Option<Layer>, D> {
+        let mut next = 1;
+        while let Some(layer) = self.record_from(next)? {
+            if !layer.is_deleted() && layer.kind != LayerKind::Attachment && layer.name.as_str() == name {
+                return Ok(Some(layer));
+            }
+            next = layer.id + 1;
+        }
+        Ok(None)
+    }
+
+    /// Height of a map for so many sectors.
+    pub(crate) fn height_of(&self, sectors: u64) -> u8 {
+        height_for(sectors.div_ceil(self.spb), self.fan_shift())
+    }
+}

@@ -1,0 +1,340 @@
+//! The check: walks everything, counts afresh, and says what is wrong and where.
+//!
+//! Which blocks are in use is collected in a bitmap in memory that the caller hands in. If it has fewer bits than the pool has
+//! blocks, the walk is repeated for each part. Reads only; damage found on the way is reported, not returned.
+
+use crate::{
+    bytes::{index, put_u8, u8_at, wide},
+    device::BlockDevice,
+    error::{Error, Object},
+    format::{Layer, SPARES, Superblock},
+    pool::{Pool, Result},
+    store::{Outcome, Store},
+    types::{LayerFlags, LayerId},
+    walk::{Owned, Walk},
+};
+
+/// Something that is not as it must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Finding {
+    /// An object does not match its checksum, its parent or its bounds.
+    Damaged {
+        /// What it is.
+        what: Object,
+        /// Its block.
+        block: u64,
+        /// The layer that leads to it.
+        layer: Option<LayerId>,
+    },
+    /// A block is used, but the space map calls it free.
+    NotMarked {
+        /// The block.
+        block: u64,
+    },
+    /// The space map calls a block used that nothing uses.
+    Leaked {
+        /// The block.
+        block: u64,
+    },
+    /// Two things use one block.
+    UsedTwice {
+        /// The block.
+        block: u64,
+    },
+    /// A count in a record or in the superblock is wrong.
+    Count {
+        /// What is counted.
+        what: &'static str,
+        /// The layer, if it is about one.
+        layer: Option<LayerId>,
+        /// The count on the device.
+        stored: u64,
+        /// The count as it is.
+        counted: u64,
+    },
+    /// A slot of the superblock cannot be read; the pool lives on the others.
+    SuperblockCopy {
+        /// The slot, 0 to 3.
+        slot: u8,
+    },
+}
+
+/// The sum of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Checked {
+    /// Findings reported.
+    pub findings: u64,
+    /// Blocks in use, the fixed ones not counted.
+    pub blocks: u64,
+    /// Layer records.
+    pub layers: u64,
+    /// Data blocks whose checksums were verified.
+    pub scrubbed: u64,
+    /// Walks that were needed.
+    pub passes: u64,
+}
+
+/// The parts of a check that are the same all the time.
+struct Run<'r> {
+    bitmap: &'r mut [u8],
+    report: &'r mut dyn FnMut(&Finding),
+    scrub: bool,
+    /// The blocks that the bitmap stands for.
+    from: u64,
+    to: u64,
+    sum: Checked,
+}
+
+/// Sums over all layers.
+#[derive(Default)]
+struct Totals {
+    layers: u32,
+    deleted: u32,
+    staged: u32,
+    children: u64,
+    children_found: u64,
+    used: u64,
+}
+
+impl Run<'_> {
+    fn find(&mut self, finding: &Finding) {
+        self.sum.findings += 1;
+        (self.report)(finding);
+    }
+
+    fn first_pass(&self) -> bool {
+        self.from == 0
+    }
+
+    fn count(&mut self, what: &'static str, layer: Option<LayerId>, stored: u64, counted: u64) {
+        if stored != counted && self.first_pass() {
+            self.find(&Finding::Count { what, layer, stored, counted });
+        }
+    }
+
+    /// Damage becomes a finding; other errors end the check.
+    fn damage<T, E>(&mut self, result: core::result::Result<T, Error<E>>, layer: Option<LayerId>) -> core::result::Result<Option<T>, Error<E>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::Corrupt { what, block }) => {
+                if self.first_pass() {
+                    self.find(&Finding::Damaged { what, block, layer });
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn mark(&mut self, block: u64) {
+        if block < self.from || block >= self.to {
+            return;
+        }
+        let bit = block - self.from;
+        let (at, mask) = (index(bit / 8), 1 << (bit % 8));
+        let byte = u8_at(self.bitmap, at);
+        if byte & mask != 0 {
+            self.find(&Finding::UsedTwice { block });
+        }
+        put_u8(self.bitmap, at, byte | mask);
+    }
+
+    fn is_marked(&self, block: u64) -> bool {
+        let bit = block - self.from;
+        u8_at(self.bitmap, index(bit / 8)) & (1 << (bit % 8)) != 0
+    }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    fn check_pass(&mut self, run: &mut Run<'_>) -> Outcome<(), D> {
+        let mut totals = Totals::default();
+        for spare in 0..SPARES {
+            if let Some(block) = self.sb.spares.get(spare).copied() {
+                run.mark(block);
+                totals.used += 1;
+            }
+        }
+        self.check_catalog_nodes(run, &mut totals)?;
+        let mut next = 1;
+        while let Some(Some(layer)) = { let found = self.record_from(next); run.damage(found, None)? } {
+            next = layer.id + 1;
+            self.check_layer(run, &layer, &mut totals)?;
+        }
+        if run.first_pass() {
+            let sb = self.sb.clone();
+            run.sum.layers = u64::from(totals.layers);
+            run.count("layer records", None, u64::from(sb.layers), u64::from(totals.layers));
+            run.count("deleted layers", None, u64::from(sb.deleted), u64::from(totals.deleted));
+            run.count("staged attachments", None, u64::from(sb.staged), u64::from(totals.staged));
+            run.count("children", None, totals.children, totals.children_found);
+            let fixed = self.layout.total - self.layout.free_when_unwritten(self.layout.levels(), 0);
+            let spares = wide(sb.spares.len());
+            run.count("free blocks", None, sb.free, (self.layout.total - fixed).saturating_sub(totals.used) + spares);
+            run.sum.blocks = totals.used - spares;
+        }
+        self.check_bitmaps(run)
+    }
+
+    fn check_catalog_nodes(&mut self, run: &mut Run<'_>, totals: &mut Totals) -> Outcome<(), D> {
+        // The catalog is walked like a map that owns everything; its pages are where a map has data.
+        let tree = Layer { root: self.sb.catalog, height: self.sb.catalog_height, ..Layer::FREE };
+        let mut walk = Walk::new(&tree);
+        loop {
+            let found = walk.next(self);
+            let Some(found) = run.damage(found, None)? else { return Ok(()) };
+            let Some(owned) = found else { return Ok(()) };
+            totals.used += 1;
+            run.mark(owned.entry.block);
+            let loaded = self.load(&owned.entry, Object::Catalog);
+            if run.damage(loaded, None)?.is_none() {
+                walk.skip(self, &owned);
+            }
+        }
+    }
+
+    fn check_layer(&mut self, run: &mut Run<'_>, layer: &Layer, totals: &mut Totals) -> Outcome<(), D> {
+        let id = Some(LayerId(layer.id));
+        totals.layers += 1;
+        totals.deleted += u32::from(layer.is_deleted());
+        totals.staged += u32::from(layer.flags.contains(LayerFlags::STAGED));
+        totals.children += u64::from(layer.children);
+        totals.children_found += u64::from(layer.parent != 0);
+        if run.first_pass() && layer.parent != 0 {
+            let parent = self.layer(layer.parent);
+            match parent {
+                Ok(parent) => {
+                    run.count("epoch of the parent", id, u64::from(layer.parent_epoch), u64::from(parent.epoch));
+                    if parent.children == 1 {
+                        run.count("only child", Some(LayerId(parent.id)), u64::from(parent.child_xor), u64::from(layer.id));
+                    }
+                }
+                Err(Error::NoSuchLayer(_)) => run.count("parent", id, u64::from(layer.parent), 0),
+                Err(error) => {
+                    run.damage::<(), _>(Err(error), id)?;
+                }
+            }
+        }
+        let (mut data, mut nodes, mut walk) = (0, 0, Walk::new(layer));
+        let sound = loop {
+            let found = walk.next(self);
+            let Some(found) = run.damage(found, id)? else { break false };
+            let Some(owned) = found else { break true };
+            totals.used += 1;
+            run.mark(owned.entry.block);
+            *(if owned.level == 0 { &mut data } else { &mut nodes }) += 1;
+            if !self.check_owned(run, layer, &owned)? {
+                walk.skip(self, &owned);
+            }
+        };
+        if sound {
+            self.check_counts(run, layer, data, nodes);
+        }
+        Ok(())
+    }
+
+    /// The counts of what a layer owns. While a merge runs, the child owns below the front what the parent still counts.
+    fn check_counts(&mut self, run: &mut Run<'_>, layer: &Layer, data: u64, nodes: u64) {
+        let merging = self.sb.merge.mode == crate::format::MergeMode::Merge;
+        if merging && (layer.id == self.sb.merge.layer || layer.parent == self.sb.merge.layer) {
+            return;
+        }
+        run.count("data blocks", Some(LayerId(layer.id)), layer.data, data);
+        run.count("nodes", Some(LayerId(layer.id)), layer.nodes, nodes);
+    }
+
+    /// One thing that a layer owns; false if nothing below it can be looked at.
+    fn check_owned(&mut self, run: &mut Run<'_>, layer: &Layer, owned: &Owned) -> Outcome<bool, D> {
+        let id = Some(LayerId(layer.id));
+        let block = owned.entry.block;
+        let late = owned.entry.birth > self.sb.epoch || owned.holder_birth.is_some_and(|holder| holder < owned.entry.birth);
+        if late && run.first_pass() {
+            run.find(&Finding::Damaged { what: Object::MapNode, block, layer: id });
+        }
+        if owned.level > 0 {
+            let loaded = self.load(&owned.entry, Object::MapNode);
+            return Ok(run.damage(loaded, id)?.is_some());
+        }
+        let pointer = self.check_pointer(Object::MapNode, block);
+        if run.damage(pointer, id)?.is_none() || !run.scrub || !run.first_pass() {
+            return Ok(true);
+        }
+        self.read_scratch(block)?;
+        if layer.flags.contains(LayerFlags::INTEGRITY) {
+            run.sum.scrubbed += 1;
+            if (self.checksum)(0, self.scratch) != owned.entry.crc {
+                run.find(&Finding::Damaged { what: Object::Data, block, layer: id });
+            }
+        }
+        Ok(true)
+    }
+
+    /// What was collected against what the space map says.
+    fn check_bitmaps(&mut self, run: &mut Run<'_>) -> Outcome<(), D> {
+        let mut at = run.from;
+        while at < run.to {
+            let found = self.free_run(at, run.to);
+            let Some(found) = run.damage(found, None)? else { return Ok(()) };
+            let (first, count) = found.unwrap_or((run.to, 0));
+            for block in at..first {
+                if !self.layout.is_fixed(block) && !run.is_marked(block) {
+                    run.find(&Finding::Leaked { block });
+                }
+            }
+            for block in first..first + count {
+                if run.is_marked(block) {
+                    run.find(&Finding::NotMarked { block });
+                }
+            }
+            at = first + count.max(u64::from(first == run.to));
+        }
+        Ok(())
+    }
+
+    fn check_superblocks(&mut self, run: &mut Run<'_>) -> Outcome<(), D> {
+        for slot in 0..4u8 {
+            let result = self.read_scratch(u64::from(slot));
+            let valid = result.is_ok() && Superblock::decode(self.scratch, self.checksum).is_some();
+            let newest = u8::from(self.durable.generation % 2 == 1);
+            // The other pair may never have been written.
+            if !valid && (slot / 2 == newest || self.durable.generation > 2) {
+                run.find(&Finding::SuperblockCopy { slot });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
+    /// Walks everything and reports what is wrong. `scratch` holds a bit for each block: the more of them fit, the fewer
+    /// walks. With `scrub` every data block is read too, and verified on volumes with integrity. What is pending is brought into
+    /// the trees first, unless the mount is read-only.
+    ///
+    /// # Errors
+    /// The device's; [`Error::WorkspaceTooSmall`] for a scratch of less than 64 bytes.
+    ///
+    /// # Power loss
+    /// As [`flush`](Self::flush).
+    pub fn check(&mut self, scratch: &mut [u8], scrub: bool, report: &mut dyn FnMut(&Finding)) -> Result<Checked, D> {
+        if scratch.len() < 64 {
+            return Err(Error::WorkspaceTooSmall { needed: 64 });
+        }
+        let store = &mut self.store;
+        if store.pending.len() > 0 && !store.read_only && !store.poisoned {
+            store.checkpoint()?;
+        }
+        let part = wide(scratch.len()) * 8;
+        let mut run = Run { bitmap: scratch, report, scrub, from: 0, to: 0, sum: Checked::default() };
+        store.check_superblocks(&mut run)?;
+        while run.from < store.layout.total {
+            run.to = (run.from + part).min(store.layout.total);
+            run.bitmap.fill(0);
+            run.sum.passes += 1;
+            store.check_pass(&mut run)?;
+            run.from = run.to;
+        }
+        Ok(run.sum)
+    }
+}

@@ -1,0 +1,121 @@
+//! Discarding and zeroing: records without a block.
+//!
+//! A discarded block reads as zeros: its entry becomes *empty*, or *zero* where a base device would show through. The volume's
+//! own block is freed by the checkpoint, older layers keep theirs. A crash leaves old content or zeros, each sector for itself.
+
+use crate::{
+    admit::Demand,
+    catalog::Head,
+    device::BlockDevice,
+    error::Error,
+    format::Entry,
+    pool::{Pool, Result},
+    read::check_range,
+    store::{Outcome, Store},
+    types::LayerId,
+    write::Source,
+};
+
+impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
+    /// Gives up the whole blocks inside the range: they read as zeros, and their space is free after the next
+    /// checkpoint unless a snapshot holds it. Sectors of blocks that the range covers in part keep their content; the
+    /// volume's end counts as a block's end.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] on a full pool, only where nodes of the map are shared and would have to be copied.
+    ///
+    /// # Power loss
+    /// Each sector holds its old content or zeros.
+    pub fn discard(&mut self, volume: LayerId, sector: u64, count: u64) -> Result<(), D> {
+        let head = self.store.writable_head(volume)?;
+        check_range(&head, sector, count)?;
+        self.store.leave_fresh()?;
+        let spb = self.store.spb;
+        let end = sector + count;
+        let last = if end == head.sectors { end.div_ceil(spb) } else { end / spb };
+        self.store.clear(volume, sector.div_ceil(spb), last)
+    }
+
+    /// Makes every sector of the range read as zeros; whole blocks give up their space.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    ///
+    /// # Power loss
+    /// Each sector holds its old content or zeros.
+    pub fn write_zeroes(&mut self, volume: LayerId, sector: u64, count: u64) -> Result<(), D> {
+        let head = self.store.writable_head(volume)?;
+        check_range(&head, sector, count)?;
+        if count == 0 {
+            return Ok(());
+        }
+        self.store.leave_fresh()?;
+        let spb = self.store.spb;
+        let end = sector + count;
+        let first = sector.div_ceil(spb);
+        let last = if end == head.sectors { end.div_ceil(spb) } else { end / spb };
+        if first > last {
+            return self.zero_part(volume, sector / spb, sector % spb, count);
+        }
+        if sector % spb != 0 {
+            self.zero_part(volume, sector / spb, sector % spb, spb - sector % spb)?;
+        }
+        self.store.clear(volume, first, last)?;
+        if end > last * spb {
+            self.zero_part(volume, last, 0, end - last * spb)?;
+        }
+        Ok(())
+    }
+
+    /// Zeroes some sectors of one block, unless it reads as zeros anyway.
+    pub(crate) fn zero_part(&mut self, volume: LayerId, address: u64, within: u64, sectors: u64) -> Result<(), D> {
+        let head = self.store.head(volume)?;
+        let (entry, _) = self.store.effective(&head, address)?;
+        let base = entry.is_empty() && address * self.store.spb < self.store.sb.base.sectors;
+        if !entry.is_block() && !base {
+            return Ok(());
+        }
+        self.write_part(&head, address, within, sectors, Source::Zeros)
+    }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// Removes the blocks of some addresses; holes are skipped, not walked.
+    fn clear(&mut self, volume: LayerId, first: u64, end: u64) -> Outcome<(), D> {
+        let mut address = first;
+        while address < end {
+            let head = self.head(volume)?;
+            let run = self.run(&head, address, end - address)?;
+            let over_base = address * self.spb < self.sb.base.sectors;
+            let target = if over_base { Entry::ZERO } else { Entry::EMPTY };
+            let done = !run.entry.is_block() && (!over_base || !run.entry.is_empty());
+            if done {
+                let base_blocks = self.sb.base.sectors.div_ceil(self.spb);
+                address = if over_base || address >= base_blocks { address + run.count } else { address + 1 };
+                continue;
+            }
+            self.clear_one(&head, address, target)?;
+            address += 1;
+        }
+        Ok(())
+    }
+
+    fn clear_one(&mut self, head: &Head, address: u64, target: Entry) -> Outcome<(), D> {
+        let mut head = *head;
+        loop {
+            let known = self.pending.find(head.id, address);
+            let growth = self.growth_of(&head, address, &known)?;
+            let demand = Demand { items: usize::from(known.is_none()), growth, ..Demand::default() };
+            let gives_back = u64::from(known.is_some_and(|item| item.reserved));
+            let room = self.fits(&Demand { blocks: gives_back, ..demand });
+            // Changing only nodes that the volume owns takes nothing: the reserve of checkpoints is there for it.
+            if room || growth == 0 && gives_back == 0 && self.pending.room() >= demand.items {
+                return self.note(&head, address, target, 0, growth);
+            }
+            if !self.make_room(&head, &demand)? {
+                return Err(Error::NoSpace { missing: self.missing(&demand).max(1) });
+            }
+            head = self.head(LayerId(head.id))?;
+        }
+    }
+}

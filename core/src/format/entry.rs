@@ -1,0 +1,136 @@
+//! Entries: what a node holds, 16 bytes each.
+//!
+//! ```text
+//!          0               6       8              12             16
+//! map      | block (48)    | flags | birth        | crc-32c      |
+//! space    | free (48)     | flags | generation   | crc-32c      |
+//! ```
+
+use crate::bytes::{put_u16, put_u32, put_u48, u16_at, u32_at, u48_at};
+
+bitflags::bitflags! {
+    /// Flags of a map entry.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct EntryFlags: u16 {
+        /// Reads as zeros; there is no block.
+        const ZERO = 1;
+    }
+}
+
+/// A pointer in a map or in the catalog: to a block, to zeros, or to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// The block; 0 if there is none.
+    pub block: u64,
+    /// Flags.
+    pub flags: EntryFlags,
+    /// The epoch in which the entry was written; 0 if there is no block.
+    pub birth: u32,
+    /// Checksum of the block; 0 for data without integrity.
+    pub crc: u32,
+}
+
+impl Entry {
+    /// Bytes of an entry.
+    pub const SIZE: usize = 16;
+    /// Nothing was ever written here.
+    pub const EMPTY: Self = Self { block: 0, flags: EntryFlags::empty(), birth: 0, crc: 0 };
+    /// Reads as zeros.
+    pub const ZERO: Self = Self { block: 0, flags: EntryFlags::ZERO, birth: 0, crc: 0 };
+
+    /// The entry at `offset`.
+    pub fn decode(bytes: &[u8], offset: usize) -> Self {
+        Self {
+            block: u48_at(bytes, offset),
+            flags: EntryFlags::from_bits_retain(u16_at(bytes, offset + 6)),
+            birth: u32_at(bytes, offset + 8),
+            crc: u32_at(bytes, offset + 12),
+        }
+    }
+
+    /// Stores the entry at `offset`.
+    pub fn encode(&self, bytes: &mut [u8], offset: usize) {
+        put_u48(bytes, offset, self.block);
+        put_u16(bytes, offset + 6, self.flags.bits());
+        put_u32(bytes, offset + 8, self.birth);
+        put_u32(bytes, offset + 12, self.crc);
+    }
+
+    /// It points to a block.
+    pub fn is_block(&self) -> bool {
+        self.block != 0
+    }
+
+    /// It is neither a block nor zeros.
+    pub fn is_empty(&self) -> bool {
+        self.block == 0 && !self.flags.contains(EntryFlags::ZERO)
+    }
+
+    /// Both mean the same content: the same block written in the same epoch, or the same kind of nothing.
+    pub fn same(&self, other: &Self) -> bool {
+        self.block == other.block && (self.block == 0 || self.birth == other.birth)
+            && self.is_empty() == other.is_empty()
+    }
+}
+
+/// A pointer in the space map, to one of the two places of a node; `generation` 0 means that the node was never written
+/// and all but its fixed blocks are free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SpaceEntry {
+    /// Free blocks below.
+    pub free: u64,
+    /// Which of the two places is valid, 0 or 1.
+    pub copy: u16,
+    /// Low half of the generation that wrote it.
+    pub generation: u32,
+    /// Checksum of the node.
+    pub crc: u32,
+}
+
+impl SpaceEntry {
+    /// The entry at `offset`.
+    pub fn decode(bytes: &[u8], offset: usize) -> Self {
+        Self {
+            free: u48_at(bytes, offset),
+            copy: u16_at(bytes, offset + 6) & 1,
+            generation: u32_at(bytes, offset + 8),
+            crc: u32_at(bytes, offset + 12),
+        }
+    }
+
+    /// Stores the entry at `offset`.
+    pub fn encode(&self, bytes: &mut [u8], offset: usize) {
+        put_u48(bytes, offset, self.free);
+        put_u16(bytes, offset + 6, self.copy);
+        put_u32(bytes, offset + 8, self.generation);
+        put_u32(bytes, offset + 12, self.crc);
+    }
+
+    /// The node was written at least once.
+    pub fn is_written(&self) -> bool {
+        self.generation != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, EntryFlags, SpaceEntry};
+
+    #[test]
+    fn an_entry_has_its_golden_bytes() {
+        let entry = Entry { block: 0x0605_0403_0201, flags: EntryFlags::ZERO, birth: 0x0d0c_0b0a, crc: 0x1122_3344 };
+        let mut bytes = [0; 16];
+        entry.encode(&mut bytes, 0);
+        assert_eq!(bytes, [1, 2, 3, 4, 5, 6, 1, 0, 0x0a, 0x0b, 0x0c, 0x0d, 0x44, 0x33, 0x22, 0x11]);
+        assert_eq!(Entry::decode(&bytes, 0), entry);
+    }
+
+    #[test]
+    fn a_space_entry_has_its_golden_bytes() {
+        let entry = SpaceEntry { free: 7, copy: 1, generation: 9, crc: 1 };
+        let mut bytes = [0; 16];
+        entry.encode(&mut bytes, 0);
+        assert_eq!(bytes, [7, 0, 0, 0, 0, 0, 1, 0, 9, 0, 0, 0, 1, 0, 0, 0]);
+        assert_eq!(SpaceEntry::decode(&bytes, 0), entry);
+    }
+}

@@ -1,0 +1,235 @@
+//! A layer's record in the catalog: a slot of 1024 bytes, 256 of fields and 768 for the description.
+//!
+//! The catalog is a tree of blocks addressed by layer number: slot `id` begins at byte `id * 1024`. A slot of zeros is free.
+
+use crate::{
+    bytes::{array, put, put_u8, put_u16, put_u32, put_u64, u8_at, u16_at, u32_at, u64_at},
+    format::Entry,
+    types::{Delta, LayerFlags, LayerId, LayerInfo, LayerKind, Name},
+};
+
+/// Bytes of a slot.
+pub const SLOT_SIZE: u64 = 1024;
+/// Bytes of the fields; the description follows.
+pub const RECORD_SIZE: usize = 256;
+
+const KIND: usize = 4;
+const NAME_LENGTH: usize = 5;
+const HEIGHT: usize = 6;
+const FLAGS: usize = 8;
+const EPOCH: usize = 12;
+const UUID: usize = 16;
+const ROOT: usize = 32;
+const PARENT: usize = 48;
+const PARENT_EPOCH: usize = 52;
+const FAMILY: usize = 56;
+const CHILDREN: usize = 60;
+const CHILD_XOR: usize = 64;
+const OWNER: usize = 68;
+const FIRST_ATTACHMENT: usize = 72;
+const NEXT_ATTACHMENT: usize = 76;
+const SECTORS: usize = 80;
+const DATA: usize = 88;
+const NODES: usize = 96;
+const CREATED: usize = 104;
+const REVERTED_AT: usize = 112;
+const REVERTED_FROM: usize = 120;
+const DESCRIPTION: usize = 124;
+const MOUNT: usize = 128;
+const LENGTH: usize = 136;
+const NAME: usize = 192;
+
+/// The fields of a layer. Layer number 0 stands for "none".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layer {
+    /// Its number; 0 if the slot is free.
+    pub id: u32,
+    /// What it is.
+    pub kind: LayerKind,
+    /// Levels of nodes of its map.
+    pub height: u8,
+    /// Its properties.
+    pub flags: LayerFlags,
+    /// The epoch that it closed; 0 for a live volume.
+    pub epoch: u32,
+    /// Given by the caller.
+    pub uuid: [u8; 16],
+    /// Root of its map.
+    pub root: Entry,
+    /// The layer below.
+    pub parent: u32,
+    /// The epoch of the layer below: what was born later is this layer's own.
+    pub parent_epoch: u32,
+    /// The first volume of its tree.
+    pub family: u32,
+    /// Number of layers whose parent it is.
+    pub children: u32,
+    /// Exclusive or of their numbers: with one child, its number.
+    pub child_xor: u32,
+    /// For an attachment: the layer that it belongs to.
+    pub owner: u32,
+    /// Its first attachment.
+    pub first_attachment: u32,
+    /// For an attachment: the next one of the same owner.
+    pub next_attachment: u32,
+    /// Size in sectors.
+    pub sectors: u64,
+    /// Data blocks that it owns.
+    pub data: u64,
+    /// Nodes that it owns.
+    pub nodes: u64,
+    /// When it was made.
+    pub created: u64,
+    /// When it was last rolled back; meaningful if `reverted_from` is not 0.
+    pub reverted_at: u64,
+    /// To which snapshot.
+    pub reverted_from: u32,
+    /// Bytes of the description.
+    pub description: u16,
+    /// For a staged attachment: low half of the generation at which its pool had been mounted.
+    pub mount: u32,
+    /// An attachment's length in bytes.
+    pub length: u64,
+    /// Its name.
+    pub name: Name,
+}
+
+impl Layer {
+    /// Offset of the root entry in the record.
+    pub const ROOT: usize = ROOT;
+
+    /// A record with nothing in it.
+    pub const FREE: Self = Self {
+        id: 0, kind: LayerKind::Volume, height: 1, flags: LayerFlags::empty(), epoch: 0, uuid: [0; 16], root: Entry::EMPTY,
+        parent: 0, parent_epoch: 0, family: 0, children: 0, child_xor: 0, owner: 0, first_attachment: 0, next_attachment: 0,
+        sectors: 0, data: 0, nodes: 0, created: 0, reverted_at: 0, reverted_from: 0, description: 0, mount: 0, length: 0,
+        name: Name::NONE,
+    };
+
+    /// The record at the start of `bytes` (at least 256): `None` if no field combination that was ever written looks like it.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let kind = match u8_at(bytes, KIND) {
+            0 => LayerKind::Volume,
+            1 => LayerKind::Snapshot,
+            2 => LayerKind::Attachment,
+            _ => return None,
+        };
+        let name = bytes.get(NAME..NAME + usize::from(u8_at(bytes, NAME_LENGTH)))?;
+        let name = core::str::from_utf8(name).ok()?;
+        let name = if name.is_empty() { Name::NONE } else { Name::new(name)? };
+        Some(Self {
+            id: u32_at(bytes, 0),
+            kind,
+            height: u8_at(bytes, HEIGHT),
+            flags: LayerFlags::from_bits_retain(u32_at(bytes, FLAGS)),
+            epoch: u32_at(bytes, EPOCH),
+            uuid: array(bytes, UUID),
+            root: Entry::decode(bytes, ROOT),
+            parent: u32_at(bytes, PARENT),
+            parent_epoch: u32_at(bytes, PARENT_EPOCH),
+            family: u32_at(bytes, FAMILY),
+            children: u32_at(bytes, CHILDREN),
+            child_xor: u32_at(bytes, CHILD_XOR),
+            owner: u32_at(bytes, OWNER),
+            first_attachment: u32_at(bytes, FIRST_ATTACHMENT),
+            next_attachment: u32_at(bytes, NEXT_ATTACHMENT),
+            sectors: u64_at(bytes, SECTORS),
+            data: u64_at(bytes, DATA),
+            nodes: u64_at(bytes, NODES),
+            created: u64_at(bytes, CREATED),
+            reverted_at: u64_at(bytes, REVERTED_AT),
+            reverted_from: u32_at(bytes, REVERTED_FROM),
+            description: u16_at(bytes, DESCRIPTION),
+            mount: u32_at(bytes, MOUNT),
+            length: u64_at(bytes, LENGTH),
+            name,
+        })
+    }
+
+    /// Stores the record at the start of `bytes`.
+    pub fn encode(&self, bytes: &mut [u8]) {
+        put_u32(bytes, 0, self.id);
+        put_u8(bytes, KIND, match self.kind {
+            LayerKind::Volume => 0,
+            LayerKind::Snapshot => 1,
+            LayerKind::Attachment => 2,
+        });
+        put_u8(bytes, NAME_LENGTH, u8::try_from(self.name.len()).unwrap_or(0));
+        put_u8(bytes, HEIGHT, self.height);
+        put_u32(bytes, FLAGS, self.flags.bits());
+        put_u32(bytes, EPOCH, self.epoch);
+        put(bytes, UUID, &self.uuid);
+        self.root.encode(bytes, ROOT);
+        put_u32(bytes, PARENT, self.parent);
+        put_u32(bytes, PARENT_EPOCH, self.parent_epoch);
+        put_u32(bytes, FAMILY, self.family);
+        put_u32(bytes, CHILDREN, self.children);
+        put_u32(bytes, CHILD_XOR, self.child_xor);
+        put_u32(bytes, OWNER, self.owner);
+        put_u32(bytes, FIRST_ATTACHMENT, self.first_attachment);
+        put_u32(bytes, NEXT_ATTACHMENT, self.next_attachment);
+        put_u64(bytes, SECTORS, self.sectors);
+        put_u64(bytes, DATA, self.data);
+        put_u64(bytes, NODES, self.nodes);
+        put_u64(bytes, CREATED, self.created);
+        put_u64(bytes, REVERTED_AT, self.reverted_at);
+        put_u32(bytes, REVERTED_FROM, self.reverted_from);
+        put_u16(bytes, DESCRIPTION, self.description);
+        put_u32(bytes, MOUNT, self.mount);
+        put_u64(bytes, LENGTH, self.length);
+        put(bytes, NAME, &[0; Name::CAPACITY]);
+        put(bytes, NAME, self.name.as_bytes());
+    }
+
+    /// It is waiting for merge.
+    pub fn is_deleted(&self) -> bool {
+        self.flags.contains(LayerFlags::DELETED)
+    }
+
+    /// What the caller sees.
+    pub fn info(&self) -> LayerInfo {
+        let some = |id: u32| (id != 0).then_some(LayerId(id));
+        LayerInfo {
+            id: LayerId(self.id),
+            kind: self.kind,
+            flags: self.flags,
+            name: self.name,
+            uuid: self.uuid,
+            parent: some(self.parent),
+            family: LayerId(self.family),
+            children: self.children,
+            owner: some(self.owner),
+            sectors: self.sectors,
+            length: self.length,
+            created: self.created,
+            reverted_at: (self.reverted_from != 0).then_some(self.reverted_at),
+            reverted_from: some(self.reverted_from),
+            delta: Delta { data: self.data, nodes: self.nodes },
+            description: self.description,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Layer, RECORD_SIZE};
+    use crate::{LayerFlags, LayerKind, Name, format::Entry};
+
+    #[test]
+    fn a_record_comes_back_field_by_field() {
+        let layer = Layer {
+            id: 1, kind: LayerKind::Snapshot, height: 2, flags: LayerFlags::INTEGRITY, epoch: 3, uuid: [4; 16],
+            root: Entry { block: 5, birth: 6, crc: 7, ..Entry::EMPTY }, parent: 8, parent_epoch: 9, family: 10, children: 11,
+            child_xor: 12, owner: 13, first_attachment: 14, next_attachment: 15, sectors: 16, data: 17, nodes: 18, created: 19,
+            reverted_at: 20, reverted_from: 21, description: 22, mount: 23, length: 24, name: Name::new("käse").unwrap(),
+        };
+        let mut bytes = [0; RECORD_SIZE];
+        layer.encode(&mut bytes);
+        assert_eq!(Layer::decode(&bytes), Some(layer));
+    }
+
+    #[test]
+    fn a_slot_of_zeros_is_a_free_one() {
+        assert_eq!(Layer::decode(&[0; RECORD_SIZE]).map(|layer| layer.id), Some(0));
+    }
+}

@@ -1,0 +1,565 @@
+//! The verbs on layers: create, snapshot, rollback, clone, delete, rename, describe, attachments, and looking at them.
+//!
+//! Each is one checkpoint (see `commit.rs`): what is pending first, then the records. Device order: changed nodes and pages,
+//! barrier, superblock twice, barrier. A crash leaves the tree of layers as it was, or wholly changed.
+
+use crate::{
+    bytes::wide,
+    catalog::Open,
+    device::BlockDevice,
+    error::Error,
+    format::{Entry, Layer, MergeMode},
+    pool::{Pool, Result},
+    store::{Outcome, Store},
+    types::{Attributes, LayerFlags, LayerId, LayerInfo, LayerKind, Name, SnapshotOf},
+};
+
+/// Bytes that a description can have.
+pub(crate) const DESCRIPTION: usize = 767;
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// The catalog can take so many more records without growing a level in the middle of a verb.
+    pub(crate) fn expect_layers(&mut self, count: u64) -> Outcome<(), D> {
+        let last = u64::from(self.sb.next_layer) + count;
+        if last > u64::from(u32::MAX) {
+            return Err(Error::Exhausted);
+        }
+        self.raise_catalog_for(last)
+    }
+
+    /// The epoch that a layer closes; the next one begins.
+    pub(crate) fn close_epoch(&mut self) -> Outcome<u32, D> {
+        let epoch = self.sb.epoch;
+        self.sb.epoch = epoch.checked_add(1).ok_or(Error::Exhausted)?;
+        Ok(epoch)
+    }
+
+    fn free_name(&mut self, name: &str, but: u32) -> Outcome<Name, D> {
+        let checked = Name::new(name).ok_or(Error::BadName)?;
+        match self.find_name(name)? {
+            Some(layer) if layer.id != but => Err(Error::NameTaken(LayerId(layer.id))),
+            _ => Ok(checked),
+        }
+    }
+
+    /// A new record with what the caller says of it.
+    fn new_layer(&mut self, attributes: &Attributes<'_>, name: Name, kind: LayerKind) -> Outcome<Open, D> {
+        if attributes.description.len() > DESCRIPTION {
+            return Err(Error::BadName);
+        }
+        let mut open = self.open_new()?;
+        open.layer.kind = kind;
+        open.layer.name = name;
+        open.layer.uuid = attributes.uuid;
+        open.layer.created = attributes.time;
+        open.layer.family = open.layer.id;
+        open.layer.description = u16::try_from(attributes.description.len()).unwrap_or(0);
+        self.write_description(open.layer.id, attributes.description, 0)?;
+        Ok(open)
+    }
+
+    /// A verb that takes space: what is left must still hold the reserve and every promise.
+    pub(crate) fn check_room(&self) -> Outcome<(), D> {
+        let needed = self.reserve() + self.sb.guaranteed;
+        match needed.saturating_sub(self.sb.free) {
+            0 => Ok(()),
+            missing => Err(Error::NoSpace { missing }),
+        }
+    }
+
+    /// As [`check_room`](Self::check_room), counting what merge will give back.
+    pub(crate) fn check_promises(&self) -> Outcome<(), D> {
+        if self.sb.guaranteed <= self.durable.guaranteed {
+            return Ok(());
+        }
+        let needed = self.reserve() + self.sb.guaranteed;
+        match needed.saturating_sub(self.sb.free + self.sb.reclaimable) {
+            0 => Ok(()),
+            missing => Err(Error::NoSpace { missing }),
+        }
+    }
+
+    pub(crate) fn live(&mut self, id: LayerId, kind: LayerKind) -> Outcome<Layer, D> {
+        let layer = self.live_layer(id.0)?;
+        if layer.kind == kind { Ok(layer) } else { Err(Error::WrongKind(id)) }
+    }
+
+    /// One child of a layer takes the place of another (0: none).
+    pub(crate) fn exchange_child(&mut self, parent: u32, old: u32, new: u32) -> Outcome<(), D> {
+        if parent == 0 {
+            return Ok(());
+        }
+        let mut open = self.open(parent)?;
+        open.layer.child_xor ^= old ^ new;
+        open.layer.children = (open.layer.children + u32::from(new != 0)).saturating_sub(u32::from(old != 0));
+        if old != 0 && new == 0 && open.layer.is_deleted() {
+            open.layer.flags |= LayerFlags::ARMED;
+            self.sb.hint = parent;
+        }
+        self.save(&open);
+        Ok(())
+    }
+
+    fn create_body(&mut self, attributes: &Attributes<'_>, sectors: u64, flags: LayerFlags) -> Outcome<LayerId, D> {
+        let name = self.free_name(attributes.name, 0)?;
+        let blocks = sectors.div_ceil(self.spb);
+        if blocks == 0 || blocks > 1 << 48 {
+            return Err(Error::BadParameter("a volume has from one sector to 2^48 blocks"));
+        }
+        if !(LayerFlags::GUARANTEED | LayerFlags::INTEGRITY).contains(flags) {
+            return Err(Error::BadParameter("a volume can be guaranteed and have integrity, nothing else"));
+        }
+        self.expect_layers(1)?;
+        let mut open = self.new_layer(attributes, name, LayerKind::Volume)?;
+        open.layer.flags = flags;
+        open.layer.sectors = sectors;
+        open.layer.height = self.height_of(sectors);
+        self.sb.max_height = self.sb.max_height.max(open.layer.height);
+        self.save(&open);
+        self.check_room()?;
+        Ok(LayerId(open.layer.id))
+    }
+
+    fn snapshot_body(&mut self, of: &[SnapshotOf<'_>]) -> Outcome<LayerId, D> {
+        self.expect_layers(wide(of.len()))?;
+        let first = self.sb.next_layer;
+        let epoch = self.close_epoch()?;
+        for one in of {
+            self.live(one.volume, LayerKind::Volume)?;
+            let name = self.free_name(one.attributes.name, 0)?;
+            let new = self.new_layer(&one.attributes, name, LayerKind::Snapshot)?;
+            let id = self.put_below(one.volume.0, new, epoch)?;
+            for staged in one.attachments {
+                self.attach_body(LayerId(id), *staged)?;
+            }
+        }
+        self.check_room()?;
+        Ok(LayerId(first))
+    }
+
+    /// Makes a new layer of a volume's present state, between the volume and its parent. The new record is open.
+    pub(crate) fn put_below(&mut self, volume: u32, mut new: Open, epoch: u32) -> Outcome<u32, D> {
+        let id = new.layer.id;
+        let mut above = self.open(volume)?;
+        if above.layer.parent_epoch >= epoch && above.layer.parent_epoch != 0 {
+            // The same volume twice in one step: the two snapshots would close the same epoch.
+            return Err(Error::WrongKind(LayerId(volume)));
+        }
+        let below = above.layer;
+        let root = self.entry_of(&above);
+        self.set_root(&mut new, &root, below.height);
+        new.layer = Layer {
+            epoch, parent: below.parent, parent_epoch: below.parent_epoch, family: below.family, children: 1, child_xor: volume,
+            sectors: below.sectors, data: below.data, nodes: below.nodes,
+            flags: new.layer.flags | (below.flags & LayerFlags::INTEGRITY), ..new.layer
+        };
+        above.layer.parent = id;
+        above.layer.parent_epoch = epoch;
+        above.layer.data = 0;
+        above.layer.nodes = 0;
+        self.save(&new);
+        self.save(&above);
+        self.exchange_child(below.parent, volume, id)?;
+        Ok(id)
+    }
+
+    fn entry_of(&self, open: &Open) -> Entry {
+        let (slot, offset) = open.root_place();
+        self.entry_in(slot, offset)
+    }
+
+    fn rollback_body(&mut self, volume: LayerId, snapshot: LayerId, time: u64, keep: Option<&Attributes<'_>>) -> Outcome<Option<LayerId>, D> {
+        let old = self.live(volume, LayerKind::Volume)?;
+        let target = self.live(snapshot, LayerKind::Snapshot)?;
+        if old.family != target.family {
+            return Err(Error::WrongKind(snapshot));
+        }
+        self.expect_layers(1)?;
+        let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == old.parent;
+        let kept = match keep {
+            Some(attributes) => {
+                let name = self.free_name(attributes.name, 0)?;
+                Some(self.new_layer(attributes, name, LayerKind::Snapshot)?)
+            }
+            None if old.data + old.nodes > 0 || merging => {
+                let mut open = self.new_layer(&Attributes { time, ..Attributes::default() }, Name::NONE, LayerKind::Snapshot)?;
+                open.layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
+                Some(open)
+            }
+            None => None,
+        };
+        let kept_id = kept.as_ref().map(|open| open.layer.id);
+        if let Some(open) = kept {
+            let epoch = self.close_epoch()?;
+            self.put_below(volume.0, open, epoch)?;
+        }
+        let mut open = self.open(volume.0)?;
+        let left = open.layer.parent;
+        let target = self.layer(snapshot.0)?;
+        self.set_root(&mut open, &target.root, target.height);
+        open.layer.parent = target.id;
+        open.layer.parent_epoch = target.epoch;
+        open.layer.sectors = target.sectors;
+        open.layer.reverted_at = time;
+        open.layer.reverted_from = target.id;
+        self.save(&open);
+        if left != target.id {
+            self.exchange_child(left, volume.0, 0)?;
+            self.exchange_child(target.id, 0, volume.0)?;
+        }
+        if kept_id.is_some() && keep.is_none() {
+            self.sb.hint = kept_id.unwrap_or(0);
+        }
+        if keep.is_some() { self.check_room()? } else { self.check_promises()? }
+        Ok(kept_id.filter(|_| keep.is_some()).map(LayerId))
+    }
+
+    fn clone_body(&mut self, snapshot: LayerId, attributes: &Attributes<'_>, guaranteed: bool) -> Outcome<LayerId, D> {
+        let source = self.live(snapshot, LayerKind::Snapshot)?;
+        let name = self.free_name(attributes.name, 0)?;
+        self.expect_layers(1)?;
+        let mut open = self.new_layer(attributes, name, LayerKind::Volume)?;
+        self.set_root(&mut open, &source.root, source.height);
+        let id = open.layer.id;
+        open.layer = Layer {
+            parent: source.id, parent_epoch: source.epoch, family: source.family, sectors: source.sectors,
+            flags: source.flags & LayerFlags::INTEGRITY, ..open.layer
+        };
+        open.layer.flags.set(LayerFlags::GUARANTEED, guaranteed);
+        self.save(&open);
+        self.exchange_child(source.id, 0, id)?;
+        self.check_room()?;
+        Ok(LayerId(id))
+    }
+
+    fn delete_body(&mut self, id: LayerId) -> Outcome<(), D> {
+        let layer = self.live_layer(id.0)?;
+        if layer.kind == LayerKind::Attachment && layer.owner != 0 {
+            self.detach(&layer)?;
+        }
+        let mut open = self.open(id.0)?;
+        if layer.epoch == 0 {
+            open.layer.epoch = self.close_epoch()?;
+        }
+        open.layer.flags |= LayerFlags::DELETED | LayerFlags::ARMED;
+        open.layer.flags.remove(LayerFlags::STAGED);
+        open.layer.owner = 0;
+        open.layer.next_attachment = 0;
+        self.save(&open);
+        self.sb.hint = id.0;
+        Ok(())
+    }
+
+    /// Takes an attachment out of its owner's list.
+    fn detach(&mut self, attachment: &Layer) -> Outcome<(), D> {
+        let mut holder = attachment.owner;
+        for _ in 0..self.sb.layers {
+            let mut open = self.open(holder)?;
+            let next = if holder == attachment.owner { &mut open.layer.first_attachment } else { &mut open.layer.next_attachment };
+            let found = *next == attachment.id;
+            let after = *next;
+            if found {
+                *next = attachment.next_attachment;
+            }
+            self.save(&open);
+            if found || after == 0 {
+                break;
+            }
+            holder = after;
+        }
+        Ok(())
+    }
+
+    fn stage_body(&mut self, attributes: &Attributes<'_>, length: u64) -> Outcome<LayerId, D> {
+        let name = Name::new(attributes.name).ok_or(Error::BadName)?;
+        self.expect_layers(1)?;
+        let mut open = self.new_layer(attributes, name, LayerKind::Attachment)?;
+        open.layer.flags = LayerFlags::STAGED;
+        open.layer.length = length;
+        open.layer.sectors = length.div_ceil(wide(self.sector_size)).max(1);
+        if open.layer.sectors.div_ceil(self.spb) > 1 << 48 {
+            return Err(Error::BadParameter("an attachment has at most 2^48 blocks"));
+        }
+        open.layer.height = self.height_of(open.layer.sectors);
+        open.layer.mount = self.mounted;
+        self.sb.max_height = self.sb.max_height.max(open.layer.height);
+        self.save(&open);
+        self.check_room()?;
+        Ok(LayerId(open.layer.id))
+    }
+
+    pub(crate) fn attach_body(&mut self, owner: LayerId, staged: LayerId) -> Outcome<(), D> {
+        let holder = self.live_layer(owner.0)?;
+        let attachment = self.live(staged, LayerKind::Attachment)?;
+        if holder.kind == LayerKind::Attachment {
+            return Err(Error::WrongKind(owner));
+        }
+        if !attachment.flags.contains(LayerFlags::STAGED) {
+            return Err(Error::WrongKind(staged));
+        }
+        let mut next = holder.first_attachment;
+        for _ in 0..self.sb.layers {
+            if next == 0 {
+                break;
+            }
+            let other = self.layer(next)?;
+            if other.name == attachment.name {
+                return Err(Error::NameTaken(LayerId(other.id)));
+            }
+            next = other.next_attachment;
+        }
+        let mut open = self.open(staged.0)?;
+        open.layer.flags.remove(LayerFlags::STAGED);
+        open.layer.owner = owner.0;
+        open.layer.next_attachment = holder.first_attachment;
+        self.save(&open);
+        let mut open = self.open(owner.0)?;
+        open.layer.first_attachment = staged.0;
+        self.save(&open);
+        Ok(())
+    }
+
+    fn rename_body(&mut self, id: LayerId, name: &str) -> Outcome<(), D> {
+        let layer = self.live_layer(id.0)?;
+        if layer.kind == LayerKind::Attachment {
+            return Err(Error::WrongKind(id));
+        }
+        let name = self.free_name(name, id.0)?;
+        let mut open = self.open(id.0)?;
+        open.layer.name = name;
+        self.save(&open);
+        Ok(())
+    }
+
+    fn describe_body(&mut self, id: LayerId, text: &str) -> Outcome<(), D> {
+        let layer = self.live_layer(id.0)?;
+        if text.len() > DESCRIPTION {
+            return Err(Error::BadName);
+        }
+        let mut open = self.open(id.0)?;
+        open.layer.description = u16::try_from(text.len()).unwrap_or(0);
+        self.write_description(id.0, text, layer.description)?;
+        self.save(&open);
+        self.check_room()
+    }
+}
+
+impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
+    /// Makes a volume of `sectors` sectors that reads as zeros (or as the base device).
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`], [`Error::BadName`], [`Error::BadParameter`], [`Error::NoSpace`] (for a guaranteed volume: its
+    /// whole size must be free).
+    ///
+    /// # Power loss
+    /// The volume is there or it is not.
+    pub fn create(&mut self, attributes: &Attributes<'_>, sectors: u64, flags: LayerFlags) -> Result<LayerId, D> {
+        self.store.begin()?;
+        let result = self.store.create_body(attributes, sectors, flags);
+        self.store.end(result)
+    }
+
+    /// Takes a snapshot of a volume.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`], [`Error::WrongKind`], [`Error::NoSpace`] if a guaranteed volume could not be kept.
+    ///
+    /// # Power loss
+    /// The snapshot is there or it is not.
+    pub fn snapshot(&mut self, volume: LayerId, attributes: &Attributes<'_>) -> Result<LayerId, D> {
+        self.snapshot_all(&[SnapshotOf { volume, attributes: *attributes, attachments: &[] }])
+    }
+
+    /// Takes snapshots of several volumes at one moment, with attachments. Their numbers follow one another; the first is
+    /// returned.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot).
+    ///
+    /// # Power loss
+    /// All of them are there or none is.
+    pub fn snapshot_all(&mut self, of: &[SnapshotOf<'_>]) -> Result<LayerId, D> {
+        if of.is_empty() {
+            return Err(Error::BadParameter("a snapshot of at least one volume"));
+        }
+        self.store.begin()?;
+        let result = self.store.snapshot_body(of);
+        self.store.end(result)
+    }
+
+    /// Makes the volume what it was when the snapshot was taken; forwards or backwards, newer snapshots stay. With `keep` the
+    /// old state becomes a snapshot, whose number is returned; else it is given up to merge.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] if the snapshot is not of the volume's tree.
+    ///
+    /// # Power loss
+    /// The volume is wholly what it was before, or wholly rolled back.
+    pub fn rollback(&mut self, volume: LayerId, snapshot: LayerId, time: u64, keep: Option<&Attributes<'_>>) -> Result<Option<LayerId>, D> {
+        self.store.begin()?;
+        let result = self.store.rollback_body(volume, snapshot, time, keep);
+        self.store.end(result)
+    }
+
+    /// Makes a new volume that starts as the snapshot is.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`], [`Error::WrongKind`], [`Error::NoSpace`].
+    ///
+    /// # Power loss
+    /// The volume is there or it is not.
+    pub fn clone_snapshot(&mut self, snapshot: LayerId, attributes: &Attributes<'_>, guaranteed: bool) -> Result<LayerId, D> {
+        self.store.begin()?;
+        let result = self.store.clone_body(snapshot, attributes, guaranteed);
+        self.store.end(result)
+    }
+
+    /// Deletes a layer: it is gone at once, its space comes back by [`merge_step`](Self::merge_step). Its attachments go with it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`].
+    ///
+    /// # Power loss
+    /// The layer is there or it is gone.
+    pub fn delete(&mut self, layer: LayerId) -> Result<(), D> {
+        self.store.begin()?;
+        let result = self.store.delete_body(layer);
+        self.store.end(result)
+    }
+
+    /// Gives a layer another name.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`], [`Error::BadName`].
+    ///
+    /// # Power loss
+    /// The old name or the new one.
+    pub fn rename(&mut self, layer: LayerId, name: &str) -> Result<(), D> {
+        self.store.begin()?;
+        let result = self.store.rename_body(layer, name);
+        self.store.end(result)
+    }
+
+    /// Gives a layer another description, of up to 767 bytes.
+    ///
+    /// # Errors
+    /// [`Error::BadName`] if it is longer.
+    ///
+    /// # Power loss
+    /// The old description or the new one.
+    pub fn describe(&mut self, layer: LayerId, text: &str) -> Result<(), D> {
+        self.store.begin()?;
+        let result = self.store.describe_body(layer, text);
+        self.store.end(result)
+    }
+
+    /// Makes room for a blob of `length` bytes that is to be attached to a layer. It is written like a volume and belongs to
+    /// nobody before [`attach`](Self::attach) or [`snapshot_all`](Self::snapshot_all) takes it; at the next mount it is gone.
+    ///
+    /// # Errors
+    /// [`Error::BadName`], [`Error::NoSpace`].
+    ///
+    /// # Power loss
+    /// Nothing is left of it.
+    pub fn stage_attachment(&mut self, attributes: &Attributes<'_>, length: u64) -> Result<LayerId, D> {
+        self.store.begin()?;
+        let result = self.store.stage_body(attributes, length);
+        self.store.end(result)
+    }
+
+    /// Gives a staged attachment to a layer; it never changes again and goes with the layer.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`] if the layer has one of that name; [`Error::WrongKind`].
+    ///
+    /// # Power loss
+    /// The layer has it or it has not.
+    pub fn attach(&mut self, layer: LayerId, staged: LayerId) -> Result<(), D> {
+        self.store.begin()?;
+        let result = self.store.attach_body(layer, staged);
+        self.store.end(result)
+    }
+
+    /// A live layer.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`], also for deleted ones.
+    pub fn layer(&mut self, id: LayerId) -> Result<LayerInfo, D> {
+        self.store.live_layer(id.0).map(|layer| layer.info())
+    }
+
+    /// The volume or snapshot with this name.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn find(&mut self, name: &str) -> Result<Option<LayerInfo>, D> {
+        Ok(self.store.find_name(name)?.map(|layer| layer.info()))
+    }
+
+    /// The first record behind this one: any kind, deleted layers too.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn next_record(&mut self, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
+        let from = after.map_or(1, |id| id.0.saturating_add(1));
+        Ok(self.store.record_from(from)?.map(|layer| layer.info()))
+    }
+
+    /// The first live volume or snapshot behind this one.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn next_layer(&mut self, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
+        let mut after = after;
+        while let Some(info) = self.next_record(after)? {
+            if info.kind != LayerKind::Attachment && !info.flags.contains(LayerFlags::DELETED) {
+                return Ok(Some(info));
+            }
+            after = Some(info.id);
+        }
+        Ok(None)
+    }
+
+    /// The first attachment of a layer, or the one behind `after`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`].
+    pub fn next_attachment(&mut self, owner: LayerId, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
+        let next = match after {
+            None => self.store.live_layer(owner.0)?.first_attachment,
+            Some(id) => self.store.live_layer(id.0)?.next_attachment,
+        };
+        if next == 0 { Ok(None) } else { self.store.layer(next).map(|layer| Some(layer.info())) }
+    }
+
+    /// All live volumes and snapshots, by number; needs no memory for each.
+    pub fn layers(&mut self) -> Layers<'_, Self> {
+        Layers { pool: self, after: None }
+    }
+
+    /// Copies a layer's description into `buffer`; its length.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`].
+    pub fn description(&mut self, layer: LayerId, buffer: &mut [u8]) -> Result<usize, D> {
+        let layer = self.store.live_layer(layer.0)?;
+        self.store.read_description(&layer, buffer)
+    }
+}
+
+/// The live layers of a pool, one after the other; made by [`Pool::layers`].
+pub struct Layers<'p, P> {
+    pool: &'p mut P,
+    after: Option<LayerId>,
+}
+
+impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Iterator for Layers<'_, Pool<'_, D, B>> {
+    type Item = Result<LayerInfo, D>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let found = self.pool.next_layer(self.after).transpose()?;
+        // After an error there is no telling where to go on.
+        self.after = Some(found.as_ref().map_or(LayerId(u32::MAX), |info| info.id));
+        Some(found)
+    }
+}

@@ -1,0 +1,130 @@
+//! Where the blocks of a layer are: the pending table first, then the tree.
+
+use crate::{
+    catalog::Head,
+    device::BlockDevice,
+    error::{Error, Object},
+    format::Entry,
+    pending::Item,
+    store::{Outcome, Store},
+    types::LayerFlags,
+};
+
+/// Neighbouring blocks of a layer of one kind, on the device one behind the other if they are data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) entry: Entry,
+    pub(crate) count: u64,
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// What an address of a layer holds now.
+    pub(crate) fn effective(&mut self, head: &Head, address: u64) -> Outcome<(Entry, Option<Item>), D> {
+        if let Some(item) = self.pending.find(head.id, address) {
+            return Ok((item.record.entry, Some(item)));
+        }
+        Ok((self.tree_entry(head, address)?, None))
+    }
+
+    /// What the tree has for an address.
+    pub(crate) fn tree_entry(&mut self, head: &Head, address: u64) -> Outcome<Entry, D> {
+        let entry = self.entry_at(head.root, head.height, 0, address, Object::MapNode)?;
+        if entry.is_block() {
+            self.check_pointer(Object::MapNode, entry.block)?;
+        }
+        Ok(entry)
+    }
+
+    /// Entries of the layer at this address that were born later are its own.
+    pub(crate) fn limit_of(&self, head: &Head, address: u64) -> u32 {
+        self.limit_for(head.parent, head.parent_epoch, address)
+    }
+
+    /// The run that starts at an address, at most `most` blocks. Reads at most one node a level.
+    pub(crate) fn run(&mut self, head: &Head, address: u64, most: u64) -> Outcome<Run, D> {
+        let most = most.max(1);
+        if let Some(item) = self.pending.find(head.id, address) {
+            return Ok(Run { entry: item.record.entry, count: self.pending_run(head, address, &item.record.entry, most) });
+        }
+        let next = self.pending.next_address(head.id, address).map_or(most, |next| most.min(next - address));
+        self.tree_run(head.root, head.height, address, next)
+    }
+
+    /// Pending items in a row that continue the first.
+    fn pending_run(&self, head: &Head, address: u64, first: &Entry, most: u64) -> u64 {
+        let mut count = 1;
+        while count < most {
+            let next = self.pending.find(head.id, address + count);
+            match next {
+                Some(item) if continues(first, count, &item.record.entry) => count += 1,
+                _ => break,
+            }
+        }
+        count
+    }
+
+    /// The run that starts at an address of a tree; it ends with the node at the latest.
+    pub(crate) fn tree_run(&mut self, root: Entry, height: u8, address: u64, most: u64) -> Outcome<Run, D> {
+        let end = self.span(height).max(address + 1);
+        if address >= self.span(height) {
+            return Ok(Run { entry: Entry::EMPTY, count: most });
+        }
+        let mut entry = root;
+        for level in (1..=height).rev() {
+            if !entry.is_block() {
+                let span = self.span(level);
+                let hole_end = (address / span + 1).saturating_mul(span).min(end);
+                return Ok(Run { entry: Entry::EMPTY, count: most.min(hole_end - address) });
+            }
+            let slot = self.load(&entry, Object::MapNode)?;
+            entry = self.entry_in(slot, self.child_offset(address, level));
+            if level == 1 {
+                let left = self.span(1) - address % self.span(1);
+                let mut count = 1;
+                while count < most.min(left) {
+                    let next = self.entry_in(slot, self.child_offset(address + count, 1));
+                    if !continues(&entry, count, &next) {
+                        break;
+                    }
+                    count += 1;
+                }
+                if entry.is_block() {
+                    self.check_pointer(Object::MapNode, entry.block)?;
+                    self.check_pointer(Object::MapNode, entry.block + count - 1)?;
+                }
+                return Ok(Run { entry, count });
+            }
+        }
+        Err(Error::Corrupt { what: Object::MapNode, block: root.block })
+    }
+
+    /// Nodes on the way to an address that the layer does not own yet: by so many the map grows if the entry changes.
+    pub(crate) fn path_growth(&mut self, head: &Head, address: u64) -> Outcome<u8, D> {
+        let limit = self.limit_of(head, address);
+        let mut growth = 0;
+        for level in 1..=head.height {
+            let entry = self.entry_at(head.root, head.height, level, address, Object::MapNode)?;
+            growth += u8::from(!entry.is_block() || entry.birth <= limit);
+        }
+        Ok(growth)
+    }
+}
+
+/// The entry is what follows `count` blocks after the first, for a transfer in one piece.
+fn continues(first: &Entry, count: u64, entry: &Entry) -> bool {
+    if first.is_block() {
+        entry.is_block() && entry.block == first.block + count
+    } else {
+        !entry.is_block() && entry.is_empty() == first.is_empty()
+    }
+}
+
+impl Head {
+    pub(crate) fn has_integrity(&self) -> bool {
+        self.flags.contains(LayerFlags::INTEGRITY)
+    }
+
+    pub(crate) fn is_guaranteed(&self) -> bool {
+        self.flags.contains(LayerFlags::GUARANTEED)
+    }
+}

@@ -1,0 +1,319 @@
+//! Merge: a deleted layer gives its delta to its only child, or back to free space. No data is read or written.
+//!
+//! - no child: everything that the layer owns is freed;
+//! - one child: both maps are walked side by side; what the child shares is skipped whole and changes owner, the rest is freed;
+//! - several children: *trim* (see `trim.rs`), the layer stays as a hidden branching point.
+//!
+//! The *front* is the address up to which the walk has come. It is committed together with what the step freed, so a crash leaves
+//! the merge where the last step ended; below the front the child owns what the layer left. Writes of a step: changed nodes of the
+//! space map, pages of the catalog, barrier, superblock twice, barrier.
+
+use crate::{
+    cache::Slot,
+    device::BlockDevice,
+    error::{Error, Object},
+    format::{Entry, Layer, MAX_HEIGHT, MergeMode, MergeState, SLOT_SIZE},
+    pool::{Pool, Result},
+    store::{Outcome, Store},
+    types::{LayerFlags, LayerId, Merge},
+};
+
+/// What a step may still cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    /// Operations and dirty blocks when the step began.
+    start: u64,
+    /// What it may cost, the commit not counted.
+    limit: u64,
+}
+
+/// What a walk has freed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Freed {
+    data: u64,
+    nodes: u64,
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    fn spent(&self) -> u64 {
+        self.stats.reads + self.stats.writes + self.stats.flushes + u64::from(self.cache.dirty())
+    }
+
+    /// Operations to mark one block in the space map: each node read, another evicted, itself written.
+    fn mark_cost(&self) -> u64 {
+        3 * (u64::from(self.layout.levels()) + 1)
+    }
+
+    /// Operations to free one entry, at worst.
+    fn unit_cost(&self, children: u64) -> u64 {
+        let height = u64::from(self.sb.max_height);
+        let trees = if children > 1 { children + 4 } else { 2 };
+        2 * height * trees + (height + 2) * self.mark_cost()
+    }
+
+    /// Operations to change the records at the end of a step and to commit.
+    fn end_cost(&self) -> u64 {
+        let path = u64::from(self.sb.catalog_height) + 1;
+        12 * path + (2 + path) * self.mark_cost() + 8
+    }
+
+    /// Operations to find the children of a layer.
+    fn search_cost(&self, children: u64) -> u64 {
+        if children <= 1 {
+            return 0;
+        }
+        let pages = (u64::from(self.sb.next_layer) * SLOT_SIZE >> self.layout.block_shift) + 2;
+        pages * 2
+    }
+
+    /// The smallest budget with which a step gets anywhere, as long as no layer has several children.
+    pub(crate) fn least_merge_budget(&self) -> u32 {
+        u32::try_from(self.unit_cost(1) + self.end_cost()).unwrap_or(u32::MAX)
+    }
+
+    /// The step can afford another entry.
+    pub(crate) fn affords(&self, budget: Budget, children: u64) -> bool {
+        self.spent().saturating_sub(budget.start) + self.unit_cost(children) <= budget.limit
+    }
+
+    /// One step of the merge in progress, or of the next.
+    pub(crate) fn merge_step(&mut self, budget: u32) -> Outcome<Merge, D> {
+        self.writable()?;
+        let Some(target) = self.merge_target()? else { return Ok(Merge::Idle) };
+        let children = u64::from(target.children);
+        let needed = self.unit_cost(children) + self.end_cost() + self.search_cost(children);
+        if needed > u64::from(budget) {
+            return Err(Error::BudgetTooSmall { needed: u32::try_from(needed).unwrap_or(u32::MAX) });
+        }
+        self.begin()?;
+        let limit = u64::from(budget) - self.end_cost();
+        let budget = Budget { start: self.spent(), limit };
+        let result = self.merge_body(target.id, budget);
+        self.end(result)
+    }
+
+    /// The layer to work on.
+    fn merge_target(&mut self) -> Outcome<Option<Layer>, D> {
+        if self.sb.merge.mode != MergeMode::None {
+            return self.layer(self.sb.merge.layer).map(Some);
+        }
+        if self.sb.deleted == 0 && self.sb.staged == 0 {
+            return Ok(None);
+        }
+        if self.sb.hint != 0 {
+            match self.layer(self.sb.hint) {
+                Ok(layer) if self.can_merge(&layer) => return Ok(Some(layer)),
+                Ok(_) | Err(Error::NoSuchLayer(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut next = 1;
+        while let Some(layer) = self.record_from(next)? {
+            if self.can_merge(&layer) {
+                return Ok(Some(layer));
+            }
+            next = layer.id + 1;
+        }
+        Ok(None)
+    }
+
+    fn can_merge(&self, layer: &Layer) -> bool {
+        let workable = layer.children <= 1 || layer.flags.contains(LayerFlags::ARMED);
+        layer.is_deleted() && workable || self.is_forgotten(layer.flags, layer.mount)
+    }
+
+    fn merge_body(&mut self, id: u32, budget: Budget) -> Outcome<Merge, D> {
+        self.bury(id)?;
+        while self.affords(budget, 1) && self.drop_attachment(id)? {}
+        let layer = self.layer(id)?;
+        if layer.first_attachment != 0 {
+            return Ok(Merge::Progress { layer: LayerId(id), left: layer.data + layer.nodes });
+        }
+        if self.sb.merge.mode == MergeMode::None {
+            let mode = if layer.children > 1 { MergeMode::Trim } else { MergeMode::Merge };
+            self.sb.merge = MergeState { layer: id, mode, front: 0, limit: layer.parent_epoch };
+        }
+        if self.sb.merge.mode == MergeMode::Trim {
+            return self.trim(&layer, budget);
+        }
+        self.merge_into_child(&layer, budget)
+    }
+
+    /// A staged attachment of an earlier mount becomes a deleted layer.
+    fn bury(&mut self, id: u32) -> Outcome<(), D> {
+        let layer = self.layer(id)?;
+        if layer.is_deleted() {
+            return Ok(());
+        }
+        let mut open = self.open(id)?;
+        open.layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
+        open.layer.epoch = self.close_epoch()?;
+        self.save(&open);
+        Ok(())
+    }
+
+    /// The first attachment of a deleted layer becomes a deleted layer of its own; false if there is none.
+    fn drop_attachment(&mut self, id: u32) -> Outcome<bool, D> {
+        let attachment = self.layer(id)?.first_attachment;
+        if attachment == 0 {
+            return Ok(false);
+        }
+        let mut open = self.open(attachment)?;
+        let next = open.layer.next_attachment;
+        open.layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
+        open.layer.epoch = self.close_epoch()?;
+        open.layer.owner = 0;
+        open.layer.next_attachment = 0;
+        self.save(&open);
+        let mut open = self.open(id)?;
+        open.layer.first_attachment = next;
+        self.save(&open);
+        Ok(true)
+    }
+
+    fn merge_into_child(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge, D> {
+        let child = if layer.children == 1 { Some(self.layer(layer.child_xor)?) } else { None };
+        if child.is_some_and(|child| child.height < layer.height || child.parent != layer.id) || layer.children > 1 {
+            return Err(Error::Corrupt { what: Object::Layer, block: u64::from(layer.id) });
+        }
+        let (done, freed) = self.merge_walk(layer, child.as_ref(), budget)?;
+        let mut open = self.open(layer.id)?;
+        open.layer.data = open.layer.data.saturating_sub(freed.data);
+        open.layer.nodes = open.layer.nodes.saturating_sub(freed.nodes);
+        let left = Freed { data: open.layer.data, nodes: open.layer.nodes };
+        self.save(&open);
+        if done {
+            self.merge_finish(layer, child.as_ref(), left)?;
+        }
+        Ok(Merge::Progress { layer: LayerId(layer.id), left: left.data + left.nodes })
+    }
+
+    /// The child takes over what is left, and the layer's place.
+    fn merge_finish(&mut self, layer: &Layer, child: Option<&Layer>, left: Freed) -> Outcome<(), D> {
+        let heir = child.map_or(0, |child| child.id);
+        if let Some(child) = child {
+            let mut open = self.open(child.id)?;
+            open.layer.parent = layer.parent;
+            open.layer.parent_epoch = layer.parent_epoch;
+            open.layer.data += left.data;
+            open.layer.nodes += left.nodes;
+            self.save(&open);
+        }
+        self.exchange_child(layer.parent, layer.id, heir)?;
+        let open = self.open(layer.id)?;
+        self.remove(&open)?;
+        self.sb.merge = MergeState::default();
+        self.sb.hint = 0;
+        if child.is_some_and(Layer::is_deleted) {
+            self.sb.hint = heir;
+        }
+        if layer.parent != 0 && self.layer(layer.parent)?.is_deleted() {
+            let mut open = self.open(layer.parent)?;
+            open.layer.flags |= LayerFlags::ARMED;
+            self.save(&open);
+            self.sb.hint = layer.parent;
+        }
+        Ok(())
+    }
+
+    /// Walks the layer's map beside the child's from the front on: true when the end is reached.
+    fn merge_walk(&mut self, layer: &Layer, child: Option<&Layer>, budget: Budget) -> Outcome<(bool, Freed), D> {
+        let end = self.span(layer.height);
+        let mut freed = Freed::default();
+        while self.sb.merge.front < end && layer.root.is_block() {
+            if !self.affords(budget, 1) {
+                return Ok((false, freed));
+            }
+            self.merge_subtree(layer, child, budget, &mut freed)?;
+        }
+        Ok((true, freed))
+    }
+
+    /// Goes down to the front, frees or skips what is there, and frees the nodes that the front has left behind.
+    fn merge_subtree(&mut self, layer: &Layer, child: Option<&Layer>, budget: Budget, freed: &mut Freed) -> Outcome<(), D> {
+        let front = self.sb.merge.front;
+        let limit = layer.parent_epoch;
+        let mut path: heapless::Vec<u64, MAX_HEIGHT> = heapless::Vec::new();
+        let mut level = layer.height;
+        let mut entry = layer.root;
+        let mut peer = match child {
+            Some(child) => self.entry_at(child.root, child.height, level, front, Object::MapNode)?,
+            None => Entry::EMPTY,
+        };
+        loop {
+            if !entry.is_block() || entry.birth <= limit || entry.same(&peer) {
+                let span = self.span(level);
+                self.sb.merge.front = (front / span + 1).saturating_mul(span);
+                break;
+            }
+            let _ = path.push(entry.block);
+            let slot = self.load(&entry, Object::MapNode)?;
+            if level == 1 {
+                self.merge_leaf(slot, &peer, limit, budget, freed)?;
+                break;
+            }
+            let offset = self.child_offset(front, level);
+            entry = self.entry_in(slot, offset);
+            if peer.is_block() {
+                let slot = self.load(&peer, Object::MapNode)?;
+                peer = self.entry_in(slot, offset);
+            }
+            level -= 1;
+        }
+        let mut left = layer.height - u8::try_from(path.len()).unwrap_or(0) + 1;
+        while let Some(block) = path.pop() {
+            if self.sb.merge.front % self.span(left) != 0 {
+                break;
+            }
+            self.space_mark(block, false)?;
+            freed.nodes += 1;
+            left += 1;
+        }
+        Ok(())
+    }
+
+    /// Frees the data blocks of a lowest node, from the front on, as far as the budget goes.
+    fn merge_leaf(&mut self, slot: Slot, peer: &Entry, limit: u32, budget: Budget, freed: &mut Freed) -> Outcome<(), D> {
+        self.cache.pin(slot);
+        let peer_slot = if peer.is_block() { Some(self.load(peer, Object::MapNode)?) } else { None };
+        if let Some(slot) = peer_slot {
+            self.cache.pin(slot);
+        }
+        let fan = self.span(1);
+        loop {
+            let offset = self.child_offset(self.sb.merge.front, 1);
+            let entry = self.entry_in(slot, offset);
+            let other = peer_slot.map_or(Entry::EMPTY, |slot| self.entry_in(slot, offset));
+            if entry.is_block() && entry.birth > limit && !entry.same(&other) {
+                if !self.affords(budget, 1) {
+                    break;
+                }
+                self.space_mark(entry.block, false)?;
+                freed.data += 1;
+            }
+            self.sb.merge.front += 1;
+            if self.sb.merge.front % fan == 0 {
+                break;
+            }
+        }
+        self.cache.unpin(slot);
+        if let Some(slot) = peer_slot {
+            self.cache.unpin(slot);
+        }
+        Ok(())
+    }
+}
+
+impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
+    /// Does a bounded piece of merge: at most `budget` device operations (beside the checkpoint of what is pending), one
+    /// commit. Everything else may go on between two steps.
+    ///
+    /// # Errors
+    /// [`Error::BudgetTooSmall`] with the smallest budget for the layer that is next.
+    ///
+    /// # Power loss
+    /// The step is done or not; no layer's content changes either way.
+    pub fn merge_step(&mut self, budget: u32) -> Result<Merge, D> {
+        self.store.merge_step(budget)
+    }
+}

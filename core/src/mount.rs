@@ -1,0 +1,469 @@
+//! Formatting and mounting.
+//!
+//! Format: all slots and units are wiped, flush, then a checkpoint of the empty pool (M5). A crash in between leaves no pool.
+//!
+//! Mount: one device flush (what a killed process had written becomes durable, M1), then reads only: the superblocks, the
+//! journal, the blocks that its unproven tail names. Nothing is written; the first change is preceded by a checkpoint (M4). A crash
+//! during or after a mount changes nothing.
+
+use crate::{
+    bytes::{index, wide},
+    cache::Cache,
+    checksum::{Checksum, crc32c},
+    device::{BlockDevice, Geometry},
+    error::{Error, Object},
+    format::{
+        BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, Record, SUPERBLOCK_SIZE, SUPERBLOCKS, SpaceEntry, Superblock,
+        UNIT_HEADER, Unit, VERSION, height_for,
+    },
+    pending::{ITEM, Item, Pending},
+    store::{Outcome, Store},
+    types::Stats,
+    window::Window,
+};
+
+/// How a pool is made.
+#[derive(Debug, Clone, Copy)]
+pub struct FormatOptions {
+    /// Bytes in a block: a power of two from 512 to 65,536, at least the device's physical unit.
+    pub block_size: u32,
+    /// The pool's identifier; never the same for two pools.
+    pub uuid: [u8; 16],
+    /// Records that the pending table can hold, at least 2. More records mean fewer checkpoints and a larger workspace for
+    /// everyone who mounts the pool.
+    pub pending: u32,
+    /// Units of the journal, at least 3: flushes between two checkpoints.
+    pub journal_units: u32,
+    /// Format although the device holds a pool.
+    pub force: bool,
+    /// CRC-32C, in hardware where there is any.
+    pub checksum: Checksum,
+}
+
+impl FormatOptions {
+    /// Sizes that suit the block size: small blocks are taken for small machines.
+    pub const fn new(block_size: u32, uuid: [u8; 16]) -> Self {
+        let (pending, journal_units) = match block_size {
+            0..=1023 => (24, 16),
+            1024..=2047 => (48, 32),
+            2048..=4095 => (96, 64),
+            _ => (256, 128),
+        };
+        Self { block_size, uuid, pending, journal_units, force: false, checksum: crc32c }
+    }
+}
+
+/// How a pool is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct MountOptions {
+    /// Refuse all changes.
+    pub read_only: bool,
+    /// CRC-32C, in hardware where there is any.
+    pub checksum: Checksum,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        Self { read_only: false, checksum: crc32c }
+    }
+}
+
+/// What the size of a workspace depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Blocks of the pool.
+    pub pool_blocks: u64,
+    /// Blocks of the largest volume.
+    pub volume_blocks: u64,
+    /// The highest layer number that will be given out.
+    pub layers: u32,
+    /// Records of the pending table, as the pool was formatted.
+    pub pending: u32,
+}
+
+impl Limits {
+    /// Volumes as large as the pool, ten thousand layers, the pending table that [`FormatOptions::new`] chooses.
+    pub const fn new(block_size: u32, pool_blocks: u64) -> Self {
+        let pending = FormatOptions::new(block_size, [0; 16]).pending;
+        Self { pool_blocks, volume_blocks: pool_blocks, layers: 10_000, pending }
+    }
+}
+
+/// Bytes of the smallest workspace for a pool within these limits. More makes the pool faster.
+pub const fn workspace_size(block_size: u32, limits: Limits) -> usize {
+    let shift = block_size.trailing_zeros();
+    let fan = shift - 4;
+    let map = levels(limits.volume_blocks, fan);
+    let space = levels(limits.pool_blocks.div_ceil(8 * block_size as u64), fan) + 1;
+    let catalog = levels((limits.layers as u64 + 1) * 1024 / block_size as u64 + 1, fan) + 1;
+    bytes_for(block_size as usize, limits.pending as usize, if map == 0 { 1 } else { map }, space, catalog)
+}
+
+/// Levels of nodes above `items` blocks; none for a single one.
+const fn levels(items: u64, fan: u32) -> usize {
+    let mut levels = 0;
+    while levels < 12 && (items.saturating_sub(1) >> if fan * levels > 63 { 63 } else { fan * levels }) > 0 {
+        levels += 1;
+    }
+    levels as usize
+}
+
+/// A path of each tree has to be in memory at once, two maps' in a merge; one block more is scratch.
+const fn bytes_for(block_size: usize, pending: usize, map: usize, space: usize, catalog: usize) -> usize {
+    let slots = map + catalog + space + 3;
+    pending * ITEM + block_size + Cache::memory_for(slots, block_size)
+}
+
+impl<'w, D: BlockDevice> Store<'w, D> {
+    /// Divides the workspace and sets up a store that has read nothing.
+    fn new(device: D, workspace: &'w mut [u8], sb: Superblock, checksum: Checksum, needed: usize) -> Outcome<Self, D> {
+        let geometry = device.geometry();
+        let block_size = 1usize << sb.block_shift;
+        let skip = workspace.as_ptr().align_offset(index(u64::from(geometry.alignment.max(1))));
+        let table = index(u64::from(sb.pending)) * ITEM;
+        if workspace.len() < needed.saturating_add(skip) {
+            return Err(Error::WorkspaceTooSmall { needed: needed.saturating_add(skip) });
+        }
+        let (_, workspace) = workspace.split_at_mut(skip);
+        let (scratch, workspace) = workspace.split_at_mut(block_size);
+        let (cache, table) = workspace.split_at_mut(workspace.len() - table);
+        let layout = Layout {
+            block_shift: u32::from(sb.block_shift),
+            total: sb.total,
+            journal_blocks: (u64::from(sb.journal_units) << sb.unit_shift).div_ceil(wide(block_size)),
+        };
+        Ok(Self {
+            device,
+            cache: Cache::new(cache, block_size),
+            pending: Pending::new(table),
+            scratch,
+            window: Window::default(),
+            checksum,
+            durable: sb.clone(),
+            spares_next: heapless::Vec::new(),
+            layout,
+            spb: wide(block_size) / u64::from(geometry.sector_size),
+            sector_size: index(u64::from(geometry.sector_size)),
+            alignment: index(u64::from(geometry.alignment.max(1))),
+            building: false,
+            sequence: 1,
+            flushed: 0,
+            proven: 0,
+            fresh: true,
+            poisoned: false,
+            read_only: false,
+            mounted: crate::bytes::u32_at(&sb.generation.to_le_bytes(), 0),
+            growth: 0,
+            reserve_used: 0,
+            heads: heapless::Deque::new(),
+            began: (0, 0),
+            stats: Stats::default(),
+            sb,
+        })
+    }
+
+    /// Makes an empty pool on the device.
+    pub(crate) fn format(mut device: D, workspace: &'w mut [u8], options: &FormatOptions, base: BaseIdentity) -> Outcome<(), D> {
+        let geometry = device.geometry();
+        let sb = plan(&geometry, options, base)?;
+        if geometry.read_only {
+            return Err(Error::ReadOnly);
+        }
+        let block_size = index(u64::from(options.block_size));
+        let needed = needed_for(&sb);
+        if workspace.len() < needed {
+            return Err(Error::WorkspaceTooSmall { needed });
+        }
+        if !options.force {
+            match read_superblocks(&mut device, workspace, options.checksum) {
+                Err(Error::NotAPool) => {}
+                Err(Error::Device(error)) => return Err(Error::Device(error)),
+                _ => return Err(Error::HoldsPool),
+            }
+        }
+        let mut store = Self::new(device, workspace, sb, options.checksum, needed)?;
+        store.wipe(block_size)?;
+        store.fresh = false;
+        store.window.restart(0);
+        store.checkpoint()
+    }
+
+    /// Makes sure that nothing of an older pool is left in any slot or unit (M5).
+    fn wipe(&mut self, block_size: usize) -> Outcome<(), D> {
+        self.scratch.fill(0);
+        // Slots of pools with other block sizes lie at other places.
+        for shift in 9..=16 {
+            for slot in 0..SUPERBLOCKS {
+                let sector = (slot << shift) / wide(self.sector_size);
+                if (slot << shift) % wide(self.sector_size) != 0 || sector + 1 > self.device.geometry().sectors {
+                    continue;
+                }
+                self.stats.writes += 1;
+                let bytes = self.scratch.get(..self.sector_size.min(block_size)).unwrap_or(&[]);
+                self.device.write(sector, bytes).map_err(Error::Device)?;
+            }
+        }
+        for block in 0..GROUP_START + self.layout.journal_blocks {
+            self.write_scratch(block)?;
+        }
+        self.device.flush().map_err(Error::Device)
+    }
+
+    /// Opens the pool on the device.
+    pub(crate) fn mount(mut device: D, workspace: &'w mut [u8], options: &MountOptions) -> Outcome<Self, D> {
+        let geometry = device.geometry();
+        if !geometry.read_only {
+            device.flush().map_err(Error::Device)?;
+        }
+        let sb = read_superblocks(&mut device, workspace, options.checksum)?;
+        check_superblock(&sb, &geometry, options.read_only || geometry.read_only)?;
+        let needed = needed_for(&sb);
+        let mut store = Self::new(device, workspace, sb, options.checksum, needed)?;
+        store.stats.flushes = 1;
+        store.read_only = options.read_only || geometry.read_only;
+        store.window.restart(store.sb.cursor);
+        store.recover()?;
+        Ok(store)
+    }
+
+    /// Reads the journal into the pending table (J5 to J8).
+    fn recover(&mut self) -> Outcome<(), D> {
+        let mut valid = 0;
+        let mut proven = 0;
+        let mut position = 0;
+        let mut sound = true;
+        for place in 0..self.sb.journal_units {
+            let Some(unit) = self.read_unit(place)? else {
+                sound = false;
+                continue;
+            };
+            let lost = || Error::Corrupt { what: Object::Superblock, block: 0 };
+            if unit.generation > self.sb.generation {
+                return Err(lost());
+            }
+            if unit.generation < self.sb.generation || unit.sequence != place + 1 {
+                sound = false;
+                continue;
+            }
+            position = self.furthest(&unit, position);
+            if sound {
+                valid = unit.sequence;
+                proven = proven.max(unit.mark);
+            } else if unit.mark > valid {
+                // A unit that was durable when this one was written is not valid: damage, not a torn tail.
+                return Err(Error::Corrupt { what: Object::Journal, block: GROUP_START });
+            }
+        }
+        self.sequence = valid + 1;
+        self.flushed = valid;
+        self.proven = proven;
+        for place in 0..valid {
+            self.replay(place, proven)?;
+        }
+        self.window.rewind(position, 0);
+        Ok(())
+    }
+
+    /// A unit of this pool, in the scratch buffer.
+    fn read_unit(&mut self, place: u32) -> Outcome<Option<Unit>, D> {
+        let sector = self.unit_sector(place);
+        let bytes = self.scratch.get_mut(..1 << self.sb.unit_shift).unwrap_or(&mut []);
+        self.stats.reads += 1;
+        self.device.read(sector, bytes).map_err(Error::Device)?;
+        Ok(Unit::decode(bytes, self.checksum).filter(|unit| unit.uuid == self.sb.uuid))
+    }
+
+    /// Where the sweep of allocation must go on, given a unit in the scratch buffer: behind every block that it names (A1).
+    fn furthest(&self, unit: &Unit, mut position: u64) -> u64 {
+        for i in 0..usize::from(unit.count) {
+            let entry = Record::decode(self.scratch, UNIT_HEADER + i * Record::SIZE).entry;
+            if entry.is_block() && entry.block < self.layout.total {
+                position = position.max(self.window.distance(entry.block, self.layout.total) + 1);
+            }
+        }
+        position
+    }
+
+    /// Takes in the records of a valid unit: all of them if it is proven, else those whose data is there.
+    fn replay(&mut self, place: u32, proven: u32) -> Outcome<(), D> {
+        let unit = self.read_unit(place)?.ok_or(Error::Corrupt { what: Object::Journal, block: GROUP_START })?;
+        for i in 0..usize::from(unit.count) {
+            let record = Record::decode(self.scratch, UNIT_HEADER + i * Record::SIZE);
+            if unit.sequence <= proven || !record.entry.is_block() || self.data_matches(&record)? {
+                self.accept(&record, unit.sequence)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn data_matches(&mut self, record: &Record) -> Outcome<bool, D> {
+        self.check_pointer(Object::Journal, record.entry.block)?;
+        let slot = self.vacate()?;
+        let buffer = self.cache.bytes_mut(slot);
+        self.stats.reads += 1;
+        self.device.read(record.entry.block * self.spb, buffer).map_err(Error::Device)?;
+        Ok((self.checksum)(0, buffer) == record.crc)
+    }
+
+    fn accept(&mut self, record: &Record, unit: u32) -> Outcome<(), D> {
+        let damaged = Error::Corrupt { what: Object::Journal, block: GROUP_START };
+        if record.entry.is_block() {
+            self.check_pointer(Object::Journal, record.entry.block)?;
+        }
+        if record.entry.birth > self.sb.epoch || record.layer == 0 {
+            return Err(damaged);
+        }
+        let item = Item { record: *record, unit, ..Item::default() };
+        if self.pending.insert(&item) { Ok(()) } else { Err(damaged) }
+    }
+}
+
+/// The superblock of an empty pool.
+fn plan<E>(geometry: &Geometry, options: &FormatOptions, base: BaseIdentity) -> Result<Superblock, Error<E>> {
+    let block_size = options.block_size;
+    if !block_size.is_power_of_two() || !(512..=65_536).contains(&block_size) {
+        return Err(Error::BadParameter("the block size must be a power of two from 512 to 65536"));
+    }
+    let unit = geometry.physical_size.max(geometry.sector_size).max(512);
+    if !geometry.sector_size.is_power_of_two() || !unit.is_power_of_two() || geometry.sector_size < 512 || unit > block_size {
+        return Err(Error::BadParameter("a block must be at least one sector and one physical unit of the device"));
+    }
+    if options.pending < 2 || options.journal_units < 3 || options.pending > 1 << 20 || options.journal_units > 1 << 20 {
+        return Err(Error::BadParameter("at least 2 pending records and 3 journal units, at most 1048576 of each"));
+    }
+    let journal_blocks = (u64::from(options.journal_units) * u64::from(unit)).div_ceil(u64::from(block_size));
+    let spb = u64::from(block_size / geometry.sector_size);
+    let total = (geometry.sectors / spb).min(1 << 48);
+    let layout = Layout { block_shift: block_size.trailing_zeros(), total, journal_blocks };
+    let fixed = layout.fixed_in_group(0);
+    if fixed >= 1 << layout.group_shift() {
+        return Err(Error::BadParameter("the journal does not fit into the first group of blocks"));
+    }
+    let total = layout.usable_total();
+    let layout = Layout { total, ..layout };
+    let mut sb = Superblock {
+        version: VERSION, uuid: options.uuid, generation: 1, compatible: 0, read_only_compatible: 0, incompatible: 0,
+        block_shift: shift_of(block_size), sector_shift: shift_of(geometry.sector_size), unit_shift: shift_of(unit), total,
+        journal_units: options.journal_units, pending: options.pending, epoch: 1, next_layer: 1, space: SpaceEntry::default(),
+        catalog: Entry::EMPTY, catalog_height: 0, max_height: 1, free: 0, guaranteed: 0, reclaimable: 0, cursor: 0,
+        merge: MergeState::default(), hint: 0, layers: 0, deleted: 0, staged: 0, base, spares: heapless::Vec::new(),
+    };
+    let least = fixed + u64::from(options.pending) * 3 + 80;
+    if total < least {
+        return Err(Error::DeviceTooSmall { needed: least * spb, actual: geometry.sectors });
+    }
+    sb.free = layout.free_when_unwritten(layout.levels(), 0);
+    sb.space.free = sb.free;
+    Ok(sb)
+}
+
+fn shift_of(size: u32) -> u8 {
+    u8::try_from(size.trailing_zeros()).unwrap_or(0)
+}
+
+/// The newest superblock, read into the start of the workspace (M2).
+fn read_superblocks<D: BlockDevice>(device: &mut D, workspace: &mut [u8], checksum: Checksum) -> Outcome<Superblock, D> {
+    let geometry = device.geometry();
+    let sector = index(u64::from(geometry.sector_size));
+    let length = sector.max(SUPERBLOCK_SIZE);
+    let skip = workspace.as_ptr().align_offset(index(u64::from(geometry.alignment.max(1))));
+    let buffer = workspace.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
+    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
+    let mut newest: Option<Superblock> = None;
+    let mut traces = false;
+    let mut failure = None;
+    // Block sizes to try: the one that a valid slot names, or all of them while none is known.
+    for shift in 9..=16u32 {
+        for slot in 0..SUPERBLOCKS {
+            let known = newest.as_ref().map(|sb| u32::from(sb.block_shift));
+            if known.is_some_and(|known| known != shift) || slot == 0 && shift > 9 {
+                continue;
+            }
+            let at = (slot << shift) / wide(sector);
+            if (slot << shift) % wide(sector) != 0 || at + wide(length / sector) > geometry.sectors {
+                continue;
+            }
+            if let Err(error) = device.read(at, buffer) {
+                failure = Some(error);
+                continue;
+            }
+            traces |= buffer.starts_with(MAGIC);
+            let found = Superblock::decode(buffer, checksum).filter(|sb| slot == 0 || u32::from(sb.block_shift) == shift);
+            if let Some(found) = found.filter(|found| newest.as_ref().is_none_or(|sb| sb.generation < found.generation)) {
+                newest = Some(found);
+            }
+        }
+    }
+    match (newest, failure) {
+        (Some(sb), _) => Ok(sb),
+        (None, Some(error)) => Err(Error::Device(error)),
+        (None, None) if traces => Err(Error::Corrupt { what: Object::Superblock, block: 0 }),
+        (None, None) => Err(Error::NotAPool),
+    }
+}
+
+/// Everything that later arithmetic relies on.
+fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) -> Result<(), Error<E>> {
+    let (major, minor) = sb.version;
+    if major != VERSION.0 {
+        return Err(Error::UnsupportedVersion { major, minor });
+    }
+    let unknown = sb.incompatible | if read_only { 0 } else { sb.read_only_compatible };
+    if unknown != 0 {
+        return Err(Error::UnsupportedFeatures { bits: unknown });
+    }
+    let damaged = Error::Corrupt { what: Object::Superblock, block: 0 };
+    let shifts = (9..=16).contains(&sb.block_shift) && sb.unit_shift <= sb.block_shift && sb.unit_shift >= 9;
+    if !shifts || sb.pending < 2 || sb.pending > 1 << 20 || sb.journal_units < 3 || sb.journal_units > 1 << 20 {
+        return Err(damaged);
+    }
+    if geometry.sector_size != 1 << sb.sector_shift.min(31) || sb.sector_shift > sb.unit_shift {
+        return Err(Error::BadParameter("the device's sectors are not of the size that the pool was formatted with"));
+    }
+    let spb = 1u64 << (sb.block_shift - sb.sector_shift);
+    if sb.total > 1 << 48 || sb.total == 0 || sb.cursor >= sb.total {
+        return Err(damaged);
+    }
+    if geometry.sectors / spb < sb.total {
+        return Err(Error::DeviceTooSmall { needed: sb.total * spb, actual: geometry.sectors });
+    }
+    let heights = usize::from(sb.catalog_height) <= 8 && (1..=crate::format::MAX_HEIGHT).contains(&usize::from(sb.max_height));
+    let layout = Layout {
+        block_shift: u32::from(sb.block_shift),
+        total: sb.total,
+        journal_blocks: (u64::from(sb.journal_units) << sb.unit_shift).div_ceil(1 << sb.block_shift),
+    };
+    let fits = layout.fixed_in_group(0) < sb.total && layout.fixed_in_group(0) < 1 << layout.group_shift();
+    let counts = sb.free <= sb.total && sb.epoch > 0 && sb.next_layer > 0 && layout.usable_total() == sb.total;
+    if heights && fits && counts { Ok(()) } else { Err(damaged) }
+}
+
+/// The smallest workspace for this pool as it is.
+fn needed_for(sb: &Superblock) -> usize {
+    let shift = u32::from(sb.block_shift);
+    let groups = sb.total.div_ceil(8 << shift);
+    let space = usize::from(height_for(groups, shift - 4)) + 1 - usize::from(groups <= 1);
+    let catalog = usize::from(sb.catalog_height) + 1;
+    bytes_for(1 << shift, index(u64::from(sb.pending)), usize::from(sb.max_height), space, catalog.max(2))
+}
+
+/// Checksum over sampled sectors of a base device: recognises the wrong one, does not prove the right one.
+pub(crate) fn identify<B: BlockDevice>(base: &mut B, buffer: &mut [u8], sector_size: u32, checksum: Checksum) -> Outcome<BaseIdentity, B> {
+    let geometry = base.geometry();
+    if geometry.sectors == 0 {
+        return Ok(BaseIdentity::default());
+    }
+    if geometry.sector_size != sector_size {
+        return Err(Error::BadParameter("the base device must have sectors of the pool's size"));
+    }
+    let buffer = buffer.get_mut(..index(u64::from(sector_size)));
+    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: index(u64::from(sector_size)) })?;
+    let mut fingerprint = 0;
+    const SAMPLES: u64 = 16;
+    for sample in 0..SAMPLES {
+        let sector = (geometry.sectors - 1) / (SAMPLES - 1) * sample;
+        base.read(sector, buffer).map_err(Error::Device)?;
+        fingerprint = checksum(fingerprint, buffer);
+    }
+    Ok(BaseIdentity { sectors: geometry.sectors, fingerprint })
+}

@@ -1,0 +1,162 @@
+//! The pending table: map changes since the last checkpoint, sorted by layer and address.
+//!
+//! Pure bookkeeping over a slice of the workspace. Invariants: at most one item for each layer and address; never more
+//! items than the capacity that the superblock records, so that any later mount can hold what it recovers.
+
+use crate::{
+    bytes::{put_u8, put_u32, u8_at, u32_at, u64_at},
+    format::Record,
+};
+
+/// Bytes of an item.
+pub(crate) const ITEM: usize = 40;
+
+/// A pending change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Item {
+    pub(crate) record: Record,
+    /// The journal unit that holds it; 0 if none does.
+    pub(crate) unit: u32,
+    /// Nodes by which the checkpoint may make the map grow on its account, unless they are reserved.
+    pub(crate) growth: u8,
+    /// The checksum of the data must be computed again before it is journaled.
+    pub(crate) stale: bool,
+    /// Its block came out of the volume's own reserve.
+    pub(crate) reserved: bool,
+}
+
+pub(crate) struct Pending<'w> {
+    bytes: &'w mut [u8],
+    length: usize,
+    capacity: usize,
+}
+
+impl<'w> Pending<'w> {
+    /// A table of as many items as fit.
+    pub(crate) fn new(bytes: &'w mut [u8]) -> Self {
+        let capacity = bytes.len() / ITEM;
+        Self { bytes, length: 0, capacity }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.length >= self.capacity
+    }
+
+    pub(crate) fn room(&self) -> usize {
+        self.capacity - self.length
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    pub(crate) fn get(&self, i: usize) -> Option<Item> {
+        if i >= self.length {
+            return None;
+        }
+        let at = i * ITEM;
+        let flags = u8_at(self.bytes, at + 37);
+        Some(Item {
+            record: Record::decode(self.bytes, at),
+            unit: u32_at(self.bytes, at + 32),
+            growth: u8_at(self.bytes, at + 36),
+            stale: flags & 1 != 0,
+            reserved: flags & 2 != 0,
+        })
+    }
+
+    pub(crate) fn set(&mut self, i: usize, item: &Item) {
+        let at = i * ITEM;
+        item.record.encode(self.bytes, at);
+        put_u32(self.bytes, at + 32, item.unit);
+        put_u8(self.bytes, at + 36, item.growth);
+        put_u8(self.bytes, at + 37, u8::from(item.stale) | u8::from(item.reserved) << 1);
+    }
+
+    fn key(&self, i: usize) -> (u32, u64) {
+        (u32_at(self.bytes, i * ITEM + 24), u64_at(self.bytes, i * ITEM + 16))
+    }
+
+    /// Index of the first item at or after this place.
+    pub(crate) fn lower_bound(&self, layer: u32, address: u64) -> usize {
+        let (mut low, mut high) = (0, self.length);
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.key(middle) < (layer, address) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// Where the item of this place is, or would be.
+    pub(crate) fn search(&self, layer: u32, address: u64) -> Result<usize, usize> {
+        let i = self.lower_bound(layer, address);
+        if i < self.length && self.key(i) == (layer, address) { Ok(i) } else { Err(i) }
+    }
+
+    pub(crate) fn find(&self, layer: u32, address: u64) -> Option<Item> {
+        if self.length == 0 {
+            return None;
+        }
+        self.search(layer, address).ok().and_then(|i| self.get(i))
+    }
+
+    /// The first address at or after this one that the table has an item for.
+    pub(crate) fn next_address(&self, layer: u32, address: u64) -> Option<u64> {
+        let i = self.lower_bound(layer, address);
+        (i < self.length && self.key(i).0 == layer).then(|| self.key(i).1)
+    }
+
+    /// Puts the item in its place, over the one that is there; false if the table is full.
+    pub(crate) fn insert(&mut self, item: &Item) -> bool {
+        match self.search(item.record.layer, item.record.address) {
+            Ok(i) => self.set(i, item),
+            Err(_) if self.is_full() => return false,
+            Err(i) => {
+                self.bytes.copy_within(i * ITEM..self.length * ITEM, (i + 1) * ITEM);
+                self.length += 1;
+                self.set(i, item);
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ITEM, Item, Pending};
+    use crate::format::Record;
+
+    #[test]
+    fn items_stay_sorted_and_one_for_each_place() {
+        let mut memory = [0; 8 * ITEM];
+        let mut pending = Pending::new(&mut memory);
+        for (layer, address) in [(2, 5), (1, 9), (2, 1), (1, 9), (3, 0)] {
+            let record = Record { layer, address, crc: layer + 100, ..Record::default() };
+            assert!(pending.insert(&Item { record, unit: 4, stale: true, ..Item::default() }));
+        }
+        let keys: Vec<_> = (0..pending.len()).map(|i| pending.key(i)).collect();
+        assert_eq!(keys, [(1, 9), (2, 1), (2, 5), (3, 0)]);
+        assert_eq!(pending.next_address(2, 2), Some(5));
+        assert_eq!(pending.next_address(2, 6), None);
+        assert!(pending.find(1, 9).is_some_and(|item| item.stale && item.unit == 4 && !item.reserved));
+    }
+
+    #[test]
+    fn a_full_table_refuses_a_new_place_but_not_an_old_one() {
+        let mut memory = [0; 2 * ITEM];
+        let mut pending = Pending::new(&mut memory);
+        for address in 0..2 {
+            assert!(pending.insert(&Item { record: Record { layer: 1, address, ..Record::default() }, ..Item::default() }));
+        }
+        assert!(!pending.insert(&Item { record: Record { layer: 1, address: 7, ..Record::default() }, ..Item::default() }));
+        assert!(pending.insert(&Item { record: Record { layer: 1, address: 1, ..Record::default() }, ..Item::default() }));
+    }
+}

@@ -1,0 +1,149 @@
+//! Reading: volumes, snapshots and attachments, from the device, from nothing, or from the base.
+
+use crate::{
+    bytes::{index, wide},
+    catalog::Head,
+    device::BlockDevice,
+    error::{Error, Object},
+    format::Entry,
+    locate::Run,
+    pool::{Pool, Result},
+    types::{Extent, ExtentKind, LayerId},
+};
+
+impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
+    /// Fills `buffer` with the sectors of a layer from `sector` on.
+    ///
+    /// The number of device operations does not depend on how many snapshots there are: one read for each physically
+    /// contiguous run, and at most one for each level of the map that is not in memory.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::NoSuchLayer`], [`Error::Corrupt`]; `buffer` is then undefined.
+    ///
+    /// # Power loss
+    /// Changes nothing.
+    pub fn read(&mut self, layer: LayerId, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
+        let head = self.store.head(layer)?;
+        let count = self.store.sectors_in(buffer, head.sectors)?;
+        check_range(&head, sector, count)?;
+        let spb = self.store.spb;
+        let mut done = 0;
+        while done < count {
+            let at = sector + done;
+            let (address, within) = (at / spb, at % spb);
+            let left = count - done;
+            let run = self.store.run(&head, address, (within + left).div_ceil(spb))?;
+            let sectors = (run.count * spb - within).min(left);
+            let range = self.store.bytes_of(done)..self.store.bytes_of(done + sectors);
+            let part = buffer.get_mut(range).unwrap_or(&mut []);
+            self.read_run(&head, &run, at, part)?;
+            done += sectors;
+        }
+        Ok(())
+    }
+
+    /// Reads a part of one run; `sector` is where it starts in the layer.
+    fn read_run(&mut self, head: &Head, run: &Run, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
+        if run.entry.is_empty() {
+            return self.read_base(sector, buffer);
+        }
+        if !run.entry.is_block() {
+            buffer.fill(0);
+            return Ok(());
+        }
+        let spb = self.store.spb;
+        if head.has_integrity() || !self.store.is_aligned(buffer) {
+            return self.read_blocks(head, sector, buffer);
+        }
+        self.store.device_read(run.entry.block * spb + sector % spb, buffer)
+    }
+
+    /// Block by block through the scratch buffer: with a checksum to verify, or for memory that the device cannot take.
+    fn read_blocks(&mut self, head: &Head, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
+        let store = &mut self.store;
+        let (spb, size) = (store.spb, store.sector_size);
+        let total = wide(buffer.len() / size);
+        let mut done = 0;
+        while done < total {
+            let (address, within) = ((sector + done) / spb, (sector + done) % spb);
+            let sectors = (spb - within).min(total - done);
+            let (entry, _) = store.effective(head, address)?;
+            store.read_scratch(entry.block)?;
+            if head.has_integrity() && (store.checksum)(0, store.scratch) != entry.crc {
+                return Err(Error::Corrupt { what: Object::Data, block: entry.block });
+            }
+            let from = store.scratch.get(index(within) * size..index(within + sectors) * size).unwrap_or(&[]);
+            if let Some(to) = buffer.get_mut(index(done) * size..index(done + sectors) * size) {
+                to.copy_from_slice(from);
+            }
+            done += sectors;
+        }
+        Ok(())
+    }
+
+    /// The base device's content, zeros behind its end.
+    pub(crate) fn read_base(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
+        let there = self.store.sb.base.sectors.saturating_sub(sector);
+        let bytes = self.store.bytes_of(there).min(buffer.len());
+        let (from_base, rest) = buffer.split_at_mut(bytes);
+        rest.fill(0);
+        if from_base.is_empty() {
+            return Ok(());
+        }
+        self.base.read(sector, from_base).map_err(Error::Device)
+    }
+
+    /// The content of a whole block, into the scratch buffer.
+    pub(crate) fn compose(&mut self, head: &Head, address: u64, entry: &Entry) -> Result<(), D> {
+        if entry.is_block() {
+            self.store.read_scratch(entry.block)?;
+            if head.has_integrity() && (self.store.checksum)(0, self.store.scratch) != entry.crc {
+                return Err(Error::Corrupt { what: Object::Data, block: entry.block });
+            }
+            return Ok(());
+        }
+        self.store.scratch.fill(0);
+        let first = address * self.store.spb;
+        let there = self.store.sb.base.sectors.saturating_sub(first);
+        if entry.is_empty() && there > 0 {
+            let bytes = self.store.bytes_of(there).min(self.store.scratch.len());
+            let part = self.store.scratch.get_mut(..bytes).unwrap_or(&mut []);
+            self.base.read(first, part).map_err(Error::Device)?;
+        }
+        Ok(())
+    }
+
+    /// The extent of a layer that begins at `sector`: what is there, and how far.
+    ///
+    /// Neighbouring extents may be of the same kind.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] at or behind the layer's end.
+    ///
+    /// # Power loss
+    /// Changes nothing.
+    pub fn extent(&mut self, layer: LayerId, sector: u64) -> Result<Extent, D> {
+        let head = self.store.head(layer)?;
+        check_range(&head, sector, 1)?;
+        let spb = self.store.spb;
+        let (address, within) = (sector / spb, sector % spb);
+        let run = self.store.run(&head, address, head.sectors.div_ceil(spb) - address)?;
+        let count = (run.count * spb - within).min(head.sectors - sector);
+        let kind = if run.entry.is_block() {
+            ExtentKind::Data { sector: run.entry.block * spb + within }
+        } else if run.entry.is_empty() {
+            ExtentKind::Empty
+        } else {
+            ExtentKind::Zero
+        };
+        Ok(Extent { sector, count, kind })
+    }
+}
+
+/// The range lies inside the layer.
+pub(crate) fn check_range<E>(head: &Head, sector: u64, count: u64) -> core::result::Result<(), Error<E>> {
+    match sector.checked_add(count) {
+        Some(end) if end <= head.sectors => Ok(()),
+        _ => Err(Error::OutOfRange { sectors: head.sectors }),
+    }
+}

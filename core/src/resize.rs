@@ -1,0 +1,142 @@
+//! Resizing a volume; its snapshots keep their sizes.
+//!
+//! Growing puts nodes on top of the map. Shrinking cuts the map along the new end and leaves the old state to a deleted layer below,
+//! which merge works off: the cost does not depend on how much is cut. One checkpoint each; a crash leaves the old size or
+//! the new one. Sectors behind the end of the last block are zeroed before they come into view.
+
+use crate::{
+    bytes::index,
+    catalog::Open,
+    device::BlockDevice,
+    error::Error,
+    format::{Entry, MergeMode},
+    pool::{Pool, Result},
+    store::{Outcome, Store},
+    types::{Attributes, LayerFlags, LayerId, LayerKind, Name},
+};
+
+impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
+    /// Makes a volume larger or smaller. What is cut off is gone; what is new reads as zeros (or as the base device).
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::BadParameter`] for nothing or too much, [`Error::WrongKind`] for a snapshot.
+    ///
+    /// # Power loss
+    /// The old size and content or the new.
+    pub fn resize(&mut self, volume: LayerId, sectors: u64) -> Result<(), D> {
+        self.store.writable()?;
+        let old = self.store.live(volume, LayerKind::Volume)?.sectors;
+        let spb = self.store.spb;
+        if sectors == 0 || sectors.div_ceil(spb) > 1 << 48 {
+            return Err(Error::BadParameter("a volume has from one sector to 2^48 blocks"));
+        }
+        if sectors > old && old % spb != 0 {
+            self.store.leave_fresh()?;
+            self.hide_tail(volume, old)?;
+        }
+        self.store.begin()?;
+        let result = self.store.resize_body(volume, sectors);
+        self.store.end(result)
+    }
+
+    /// Zeroes what an earlier, larger size may have left behind the end in the last block; past the base device's end alone.
+    fn hide_tail(&mut self, volume: LayerId, sectors: u64) -> Result<(), D> {
+        let spb = self.store.spb;
+        let head = self.store.head(volume)?;
+        let (entry, _) = self.store.effective(&head, sectors / spb)?;
+        if entry.is_block() {
+            self.zero_part(volume, sectors / spb, sectors % spb, spb - sectors % spb)?;
+        }
+        Ok(())
+    }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    fn resize_body(&mut self, volume: LayerId, sectors: u64) -> Outcome<(), D> {
+        let layer = self.live(volume, LayerKind::Volume)?;
+        let blocks = sectors.div_ceil(self.spb);
+        if sectors < layer.sectors {
+            self.expect_layers(1)?;
+            let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == layer.parent;
+            if layer.data + layer.nodes > 0 || merging {
+                let attributes = Attributes { time: layer.created, ..Attributes::default() };
+                let mut old = self.new_anonymous(&attributes)?;
+                old.layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
+                let epoch = self.close_epoch()?;
+                self.sb.hint = old.layer.id;
+                self.put_below(volume.0, old, epoch)?;
+            }
+            let mut open = self.open(volume.0)?;
+            self.cut(&mut open, blocks)?;
+            open.layer.sectors = sectors;
+            self.save(&open);
+            return self.check_promises();
+        }
+        let mut open = self.open(volume.0)?;
+        let height = self.height_of(sectors);
+        while open.layer.height < height {
+            self.raise_map(&mut open)?;
+        }
+        open.layer.sectors = sectors;
+        self.sb.max_height = self.sb.max_height.max(open.layer.height);
+        self.save(&open);
+        self.check_room()
+    }
+
+    fn new_anonymous(&mut self, attributes: &Attributes<'_>) -> Outcome<Open, D> {
+        let mut open = self.open_new()?;
+        open.layer.kind = LayerKind::Snapshot;
+        open.layer.name = Name::NONE;
+        open.layer.created = attributes.time;
+        Ok(open)
+    }
+
+    /// Puts a node on top of a map.
+    fn raise_map(&mut self, open: &mut Open) -> Outcome<(), D> {
+        let (slot, offset) = open.root_place();
+        // The checksum of the old root must be known.
+        self.clean_all(true)?;
+        let old = self.held_entry(slot, offset);
+        let height = open.layer.height + 1;
+        self.set_root(open, &Entry::EMPTY, height);
+        if old.is_empty() {
+            return Ok(());
+        }
+        let mut tree = self.map_tree(open);
+        let node = self.node_mut(&mut tree, slot, offset)?;
+        old.encode(self.cache.bytes_mut(node), 0);
+        open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.nodes);
+        Ok(())
+    }
+
+    /// Removes every entry of a map from an address on. The volume owns nothing of it.
+    fn cut(&mut self, open: &mut Open, address: u64) -> Outcome<(), D> {
+        let mut tree = self.map_tree(open);
+        let fan = self.span(1);
+        let (mut holder, mut offset) = (tree.holder, tree.offset);
+        if address >= self.span(tree.height) {
+            return Ok(());
+        }
+        let mut reached = tree.height;
+        for level in (1..=tree.height).rev() {
+            if !self.held_entry(holder, offset).is_block() {
+                break;
+            }
+            let slot = self.node_mut(&mut tree, holder, offset)?;
+            reached = level;
+            let aligned = address % self.span(level - 1) == 0;
+            let keep = self.child_offset(address, level) + if aligned { 0 } else { Entry::SIZE };
+            let end = index(fan) * Entry::SIZE;
+            if let Some(rest) = self.cache.bytes_mut(slot).get_mut(keep..end) {
+                rest.fill(0);
+            }
+            if aligned {
+                break;
+            }
+            (holder, offset) = (slot, self.child_offset(address, level));
+        }
+        self.prune(&mut tree, address, reached)?;
+        open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.nodes);
+        Ok(())
+    }
+}

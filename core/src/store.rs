@@ -1,0 +1,203 @@
+//! The store: the device, the cache, and the state of the pool in memory, without any verb.
+//!
+//! Everything on the device is reached through here. A block of metadata enters the cache only if its checksum is what its
+//! parent says, and leaves it dirty only by [`Store::clean`], which hands the new checksum to the parent. `flush` of the device is
+//! called in `commit.rs` and in `mount.rs` alone.
+
+use crate::{
+    bytes::{index, put_u32},
+    catalog::Head,
+    cache::{CATALOG_ROOT, Cache, SPACE_ROOT, Slot},
+    checksum::Checksum,
+    device::BlockDevice,
+    error::{Error, Object},
+    format::{Entry, Layout, Superblock},
+    pending::Pending,
+    types::Stats,
+    window::Window,
+};
+
+/// What a call of the store returns.
+pub(crate) type Outcome<T, D> = Result<T, Error<<D as BlockDevice>::Error>>;
+
+pub(crate) struct Store<'w, D> {
+    pub(crate) device: D,
+    pub(crate) cache: Cache<'w>,
+    pub(crate) pending: Pending<'w>,
+    /// One block of memory for whatever needs one for a moment.
+    pub(crate) scratch: &'w mut [u8],
+    pub(crate) window: Window,
+    pub(crate) checksum: Checksum,
+    /// The state that the durable superblock leads to.
+    pub(crate) durable: Superblock,
+    /// The same, with the changes of the checkpoint that is being built.
+    pub(crate) sb: Superblock,
+    pub(crate) building: bool,
+    /// Blocks that this checkpoint frees and that the next one may take for the catalog.
+    pub(crate) spares_next: heapless::Vec<u64, { crate::format::SPARES }>,
+    pub(crate) layout: Layout,
+    /// Sectors in a block.
+    pub(crate) spb: u64,
+    pub(crate) sector_size: usize,
+    pub(crate) alignment: usize,
+    /// Number of the next journal unit.
+    pub(crate) sequence: u32,
+    /// Last unit whose flush returned.
+    pub(crate) flushed: u32,
+    /// Highest mark in a unit whose flush returned.
+    pub(crate) proven: u32,
+    /// Mounted and not changed since.
+    pub(crate) fresh: bool,
+    pub(crate) poisoned: bool,
+    pub(crate) read_only: bool,
+    /// Low half of the generation at mount: tells which staged attachments are this mount's.
+    pub(crate) mounted: u32,
+    /// Nodes that the pending records of thin volumes may add.
+    pub(crate) growth: u64,
+    /// Layers in use, as the catalog has them.
+    pub(crate) heads: heapless::Deque<Head, 4>,
+    /// Where the allocation stood when the checkpoint began.
+    pub(crate) began: (u64, u64),
+    /// Blocks of pending records that came out of a reserve.
+    pub(crate) reserve_used: u64,
+    pub(crate) stats: Stats,
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    pub(crate) fn block_size(&self) -> usize {
+        1 << self.layout.block_shift
+    }
+
+    pub(crate) fn fan_shift(&self) -> u32 {
+        self.layout.fan_shift()
+    }
+
+    /// Reads sectors into memory of the caller.
+    pub(crate) fn device_read(&mut self, sector: u64, buffer: &mut [u8]) -> Outcome<(), D> {
+        self.stats.reads += 1;
+        self.device.read(sector, buffer).map_err(Error::Device)
+    }
+
+    /// Writes sectors; a failure poisons the pool.
+    pub(crate) fn device_write(&mut self, sector: u64, buffer: &[u8]) -> Outcome<(), D> {
+        self.stats.writes += 1;
+        self.device.write(sector, buffer).map_err(|error| {
+            self.poisoned = true;
+            Error::Device(error)
+        })
+    }
+
+    /// Reads a block into the scratch buffer.
+    pub(crate) fn read_scratch(&mut self, block: u64) -> Outcome<(), D> {
+        self.stats.reads += 1;
+        self.device.read(block * self.spb, self.scratch).map_err(Error::Device)
+    }
+
+    /// Writes the scratch buffer to a block.
+    pub(crate) fn write_scratch(&mut self, block: u64) -> Outcome<(), D> {
+        self.stats.writes += 1;
+        self.device.write(block * self.spb, self.scratch).map_err(|error| {
+            self.poisoned = true;
+            Error::Device(error)
+        })
+    }
+
+    /// The block can be something that an entry points to.
+    pub(crate) fn check_pointer(&self, what: Object, block: u64) -> Outcome<(), D> {
+        if block >= self.layout.total || self.layout.is_fixed(block) {
+            return Err(Error::Corrupt { what, block });
+        }
+        Ok(())
+    }
+
+    /// The slot with the block that a catalog or map entry points to.
+    pub(crate) fn load(&mut self, entry: &Entry, what: Object) -> Outcome<Slot, D> {
+        self.check_pointer(what, entry.block)?;
+        self.load_at(entry.block, entry.crc, what)
+    }
+
+    /// The slot with this block, whose checksum is known.
+    pub(crate) fn load_at(&mut self, block: u64, crc: u32, what: Object) -> Outcome<Slot, D> {
+        if let Some(slot) = self.cache.find(block) {
+            if !self.cache.is_dirty(slot) && self.cache.crc(slot) != crc {
+                return Err(Error::Corrupt { what, block });
+            }
+            self.cache.touch(slot);
+            return Ok(slot);
+        }
+        let slot = self.vacate()?;
+        self.stats.reads += 1;
+        let buffer = self.cache.bytes_mut(slot);
+        self.device.read(block * self.spb, buffer).map_err(Error::Device)?;
+        if (self.checksum)(0, buffer) != crc {
+            return Err(Error::Corrupt { what, block });
+        }
+        self.cache.assign(slot, Some(block));
+        self.cache.set_crc(slot, crc);
+        self.cache.touch(slot);
+        Ok(slot)
+    }
+
+    /// A vacant slot.
+    pub(crate) fn vacate(&mut self) -> Outcome<Slot, D> {
+        let needed = Cache::memory_for(index(u64::from(self.cache.slots())) + 1, self.block_size());
+        let slot = self.cache.victim().ok_or(Error::WorkspaceTooSmall { needed })?;
+        if self.cache.is_dirty(slot) {
+            self.clean(slot)?;
+        }
+        self.cache.assign(slot, None);
+        Ok(slot)
+    }
+
+    /// Writes a dirty slot, none of whose children are dirty, and gives its checksum to its parent.
+    pub(crate) fn clean(&mut self, slot: Slot) -> Outcome<(), D> {
+        let block = self.cache.block(slot);
+        let crc = (self.checksum)(0, self.cache.bytes(slot));
+        self.stats.writes += 1;
+        if let Err(error) = self.device.write(block * self.spb, self.cache.bytes(slot)) {
+            self.poisoned = true;
+            return Err(Error::Device(error));
+        }
+        self.cache.set_crc(slot, crc);
+        match self.cache.parent(slot) {
+            (CATALOG_ROOT, _) => self.sb.catalog.crc = crc,
+            (SPACE_ROOT, _) => self.sb.space.crc = crc,
+            (parent, offset) => put_u32(self.cache.bytes_mut(parent), offset + 12, crc),
+        }
+        self.cache.set_clean(slot);
+        Ok(())
+    }
+
+    /// Writes every dirty slot (or only the nodes of maps), children before parents, each once.
+    pub(crate) fn clean_all(&mut self, maps_only: bool) -> Outcome<(), D> {
+        let mut listed = self.cache.dirty_list();
+        while listed != crate::cache::NONE {
+            let mut slot = listed;
+            while slot < self.cache.slots() && self.cache.is_dirty(slot) && self.cache.dirty_children(slot) == 0 {
+                if maps_only && !self.cache.is_map(slot) {
+                    break;
+                }
+                self.clean(slot)?;
+                slot = self.cache.parent(slot).0;
+            }
+            listed = self.cache.dirty_after(listed);
+        }
+        Ok(())
+    }
+
+    /// Refuses changes where there can be none.
+    pub(crate) fn writable(&self) -> Outcome<(), D> {
+        if self.poisoned {
+            return Err(Error::Poisoned);
+        }
+        if self.read_only {
+            return Err(Error::ReadOnly);
+        }
+        Ok(())
+    }
+
+    /// Reads the entry at `offset` of a slot.
+    pub(crate) fn entry_in(&self, slot: Slot, offset: usize) -> Entry {
+        Entry::decode(self.cache.bytes(slot), offset)
+    }
+}

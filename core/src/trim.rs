@@ -1,0 +1,114 @@
+//! Trim: a deleted layer with several children gives back what none of them shares.
+//!
+//! The layer's own nodes are changed like those of a volume, but keep their birth: they stay the layer's. What an ancestor owns
+//! stays in them, although nobody reads the layer any more: when the ancestor is merged, it is compared with this layer, and what
+//! is missing here would be freed under the layer's children. When only one child is left, merge does the rest. Same order of
+//! writes as a merge step.
+
+use crate::{
+    commit::Applied,
+    device::BlockDevice,
+    error::Object,
+    format::{Entry, Layer, MergeState},
+    merge::Budget,
+    store::{Outcome, Store},
+    tree::Tree,
+    types::{LayerFlags, LayerId, LayerKind, Merge},
+};
+
+/// Maps that a walk compares with; those beyond the first few are looked up in the catalog every time.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Peers {
+    known: heapless::Vec<(Entry, u8), 8>,
+    /// Where in the catalog to go on; 0 if all are known.
+    more: u32,
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// One or several of a layer's addresses are worked off.
+    pub(crate) fn trim(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge, D> {
+        let peers = self.children_of(layer.id)?;
+        let mut open = self.open(layer.id)?;
+        let mut tree = Tree { keep_birth: true, ..self.map_tree(&open) };
+        let mut applied = Applied::default();
+        let end = self.span(layer.height);
+        let children = u64::from(layer.children);
+        while self.sb.merge.front < end && self.affords(budget, children) {
+            self.trim_front(layer, &mut tree, &mut applied, &peers)?;
+        }
+        let done = self.sb.merge.front >= end;
+        if done {
+            open.layer.flags.remove(LayerFlags::ARMED);
+            self.sb.merge = MergeState::default();
+            self.sb.hint = 0;
+        }
+        open.layer.data = open.layer.data.saturating_add_signed(applied.data);
+        open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.nodes);
+        let left = open.layer.data + open.layer.nodes;
+        self.save(&open);
+        Ok(Merge::Progress { layer: LayerId(layer.id), left })
+    }
+
+    /// Works off what is at the front: a subtree that stays, or one entry that goes.
+    fn trim_front(&mut self, layer: &Layer, tree: &mut Tree, applied: &mut Applied, peers: &Peers) -> Outcome<(), D> {
+        let front = self.sb.merge.front;
+        let mut entry = self.held_entry(tree.holder, tree.offset);
+        let mut level = layer.height;
+        loop {
+            let owned = entry.is_block() && entry.birth > tree.limit;
+            let stays = owned && self.is_shared(layer.id, peers, &entry, level, front)?;
+            if stays || !owned || level == 0 {
+                let zero = !entry.is_block() && !entry.is_empty();
+                if owned && !stays || zero {
+                    self.tree_set(tree, front, level, &Entry::EMPTY)?;
+                }
+                if owned && !stays {
+                    self.space_mark(entry.block, false)?;
+                    applied.data -= 1;
+                }
+                let span = self.span(level);
+                self.sb.merge.front = (front / span + 1).saturating_mul(span);
+                return Ok(());
+            }
+            let slot = self.load(&entry, Object::MapNode)?;
+            entry = self.entry_in(slot, self.child_offset(front, level));
+            level -= 1;
+        }
+    }
+
+    /// The children of a layer.
+    fn children_of(&mut self, id: u32) -> Outcome<Peers, D> {
+        let mut peers = Peers::default();
+        let mut next = 1;
+        while let Some(layer) = self.record_from(next)? {
+            if is_child(&layer, id) && peers.known.push((layer.root, layer.height)).is_err() {
+                peers.more = layer.id;
+                break;
+            }
+            next = layer.id + 1;
+        }
+        Ok(peers)
+    }
+
+    /// One of the children has the same entry at this place.
+    fn is_shared(&mut self, id: u32, peers: &Peers, entry: &Entry, level: u8, address: u64) -> Outcome<bool, D> {
+        for (root, height) in &peers.known {
+            if self.entry_at(*root, *height, level, address, Object::MapNode)?.same(entry) {
+                return Ok(true);
+            }
+        }
+        let mut next = peers.more;
+        while next != 0 {
+            let Some(layer) = self.record_from(next)? else { break };
+            if is_child(&layer, id) && self.entry_at(layer.root, layer.height, level, address, Object::MapNode)?.same(entry) {
+                return Ok(true);
+            }
+            next = layer.id + 1;
+        }
+        Ok(false)
+    }
+}
+
+fn is_child(layer: &Layer, id: u32) -> bool {
+    layer.parent == id && layer.kind != LayerKind::Attachment
+}

@@ -1,0 +1,285 @@
+//! Writing: in place where the volume owns the block and nothing unproven depends on it, to a new block elsewhere.
+//!
+//! Data goes to the device at once, records into the pending table; nothing is flushed here. A crash at any point leaves every
+//! sector with what the last flush made durable or with something written since.
+
+use crate::{
+    admit::Demand,
+    bytes::{index, wide},
+    catalog::Head,
+    device::BlockDevice,
+    error::Error,
+    format::{Entry, Record},
+    pending::Item,
+    pool::{Pool, Result},
+    read::check_range,
+    store::{Outcome, Store},
+    types::{LayerFlags, LayerId, LayerKind},
+};
+
+/// Where a block of a volume is to be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// Over itself.
+    Over(u64),
+    /// To a new block. `owned`: the volume has a block of its own there already.
+    Fresh { old: Entry, owned: bool },
+}
+
+/// What is written to a part of a block.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    Bytes(&'a [u8]),
+    Zeros,
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// A volume (or a staged attachment) that can be written.
+    pub(crate) fn writable_head(&mut self, id: LayerId) -> Outcome<Head, D> {
+        self.writable()?;
+        let head = self.head(id)?;
+        let staged = head.flags.contains(LayerFlags::STAGED);
+        match head.kind {
+            LayerKind::Volume => Ok(head),
+            LayerKind::Attachment if staged => Ok(head),
+            _ => Err(Error::ReadOnly),
+        }
+    }
+
+    /// Rules W1 to W3.
+    pub(crate) fn place(&mut self, head: &Head, address: u64) -> Outcome<Place, D> {
+        let (entry, item) = self.effective(head, address)?;
+        let (owned, settled) = match item {
+            Some(item) => (entry.is_block(), item.unit == 0 || item.unit <= self.proven),
+            None => (entry.is_block() && entry.birth > self.limit_of(head, address), true),
+        };
+        if owned && settled && !head.has_integrity() {
+            return Ok(Place::Over(entry.block));
+        }
+        Ok(Place::Fresh { old: entry, owned })
+    }
+
+    /// What a new block at this address needs; exact, or at most a little too much where there is plenty.
+    fn demand(&mut self, head: &Head, address: u64, owned: bool) -> Outcome<Demand, D> {
+        let known = self.pending.find(head.id, address);
+        let items = usize::from(known.is_none());
+        let mut demand = Demand { blocks: 1, items, relocation: owned, ..Demand::default() };
+        if head.is_guaranteed() {
+            demand.promised = u64::from(known.is_none_or(|item| !item.reserved) && !self.tree_owns(head, address)?);
+            return Ok(demand);
+        }
+        demand.growth = self.growth_of(head, address, &known)?;
+        Ok(demand)
+    }
+
+    /// Growth of the map on account of a record that is to be made.
+    pub(crate) fn growth_of(&mut self, head: &Head, address: u64, known: &Option<Item>) -> Outcome<u64, D> {
+        if known.is_some() || head.is_guaranteed() {
+            return Ok(0);
+        }
+        let growth = u64::from(head.height);
+        if self.missing(&Demand { blocks: 1, growth, ..Demand::default() }) == 0 {
+            return Ok(growth);
+        }
+        self.path_growth(head, address).map(u64::from)
+    }
+
+    fn tree_owns(&mut self, head: &Head, address: u64) -> Outcome<bool, D> {
+        let entry = self.tree_entry(head, address)?;
+        Ok(entry.is_block() && entry.birth > self.limit_of(head, address))
+    }
+
+    /// Puts a record into the pending table and into the sums that admission goes by.
+    pub(crate) fn note(&mut self, head: &Head, address: u64, entry: Entry, crc: u32, growth: u64) -> Outcome<(), D> {
+        let old = self.pending.find(head.id, address);
+        let reserved = head.is_guaranteed() && entry.is_block() && !self.tree_owns(head, address)?;
+        let growth = old.map_or(u8::try_from(growth).unwrap_or(u8::MAX), |old| old.growth);
+        let record = Record { layer: head.id, address, entry, crc };
+        self.growth = self.growth + u64::from(growth) - old.map_or(0, |old| u64::from(old.growth));
+        self.reserve_used = (self.reserve_used + u64::from(reserved)).saturating_sub(u64::from(old.is_some_and(|old| old.reserved)));
+        let inserted = self.pending.insert(&Item { record, unit: 0, growth, stale: false, reserved });
+        debug_assert!(inserted, "admission has looked for room");
+        if inserted { Ok(()) } else { Err(Error::NoSpace { missing: 1 }) }
+    }
+
+    /// Blocks in a row, from `address` on, that can be written over: first block, number.
+    fn run_over(&mut self, head: &Head, address: u64, first: u64, most: u64) -> Outcome<u64, D> {
+        let mut count = 1;
+        while count < most {
+            match self.place(head, address + count)? {
+                Place::Over(block) if block == first + count => count += 1,
+                _ => break,
+            }
+        }
+        Ok(count)
+    }
+
+    /// Blocks in a row that need new places and for which there is plenty of room.
+    fn run_fresh(&mut self, head: &Head, address: u64, most: u64) -> Outcome<u64, D> {
+        let per_block = 1 + u64::from(head.height);
+        let mut count = 1;
+        while count < most {
+            let ahead = Demand { blocks: (count + 1) * per_block, items: index(count + 1), ..Demand::default() };
+            let fresh = matches!(self.place(head, address + count)?, Place::Fresh { .. });
+            if !fresh || !self.fits(&ahead) {
+                break;
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// A whole block was written over: its record, if it is not yet in the journal, takes the new checksum.
+    fn rewritten(&mut self, head: &Head, address: u64, whole: Option<&[u8]>) {
+        let Ok(i) = self.pending.search(head.id, address) else { return };
+        let Some(mut item) = self.pending.get(i).filter(|item| item.unit == 0) else { return };
+        item.stale = whole.is_none();
+        if let Some(bytes) = whole {
+            item.record.crc = (self.checksum)(0, bytes);
+        }
+        self.pending.set(i, &item);
+    }
+}
+
+impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
+    /// Writes `buffer` to the sectors of a volume from `sector` on. Durable after the next [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] for a thin volume, before anything was changed; [`Error::OutOfRange`], [`Error::ReadOnly`],
+    /// [`Error::NoSuchLayer`]; the device's, after which the pool is poisoned.
+    ///
+    /// # Power loss
+    /// Each sector holds its old content or the new, each for itself; with integrity, each block.
+    pub fn write(&mut self, volume: LayerId, sector: u64, buffer: &[u8]) -> Result<(), D> {
+        let head = self.store.writable_head(volume)?;
+        let count = self.store.sectors_in(buffer, head.sectors)?;
+        check_range(&head, sector, count)?;
+        if count == 0 {
+            return Ok(());
+        }
+        self.store.leave_fresh()?;
+        let head = self.store.head(volume)?;
+        let spb = self.store.spb;
+        self.store.admit_range(&head, sector / spb, (sector + count - 1) / spb - sector / spb + 1)?;
+        let mut done = 0;
+        while done < count {
+            let head = self.store.head(volume)?;
+            let (address, within) = ((sector + done) / spb, (sector + done) % spb);
+            let left = count - done;
+            let bytes = buffer.get(self.store.bytes_of(done)..).unwrap_or(&[]);
+            done += if within == 0 && left >= spb && self.store.is_aligned(bytes) {
+                self.write_blocks(&head, address, left / spb, bytes)?
+            } else {
+                let sectors = (spb - within).min(left);
+                let part = bytes.get(..self.store.bytes_of(sectors)).unwrap_or(&[]);
+                self.write_part(&head, address, within, sectors, Source::Bytes(part))?;
+                sectors
+            };
+        }
+        Ok(())
+    }
+
+    /// Writes some whole blocks in one device call: sectors written.
+    fn write_blocks(&mut self, head: &Head, address: u64, most: u64, bytes: &[u8]) -> Result<u64, D> {
+        let store = &mut self.store;
+        let size = store.block_size();
+        let (block, count, growth) = match store.place(head, address)? {
+            Place::Over(block) => (block, store.run_over(head, address, block, most)?, None),
+            Place::Fresh { owned, .. } => {
+                let demand = store.demand(head, address, owned)?;
+                if !store.fits(&demand) {
+                    return if store.make_room(head, &demand)? { Ok(0) } else { Err(no_space(store, &demand)) };
+                }
+                let count = store.run_fresh(head, address, most)?;
+                let (block, count) = store.allocate(count)?;
+                (block, count, Some(demand.growth))
+            }
+        };
+        let bytes = bytes.get(..index(count) * size).unwrap_or(&[]);
+        store.device_write(block * store.spb, bytes)?;
+        for (i, content) in bytes.chunks_exact(size).enumerate() {
+            let address = address + wide(i);
+            match growth {
+                None => store.rewritten(head, address, Some(content)),
+                Some(first) => {
+                    let growth = if i == 0 { first } else { u64::from(head.height) };
+                    store.note_data(head, address, block + wide(i), content, growth)?;
+                }
+            }
+        }
+        Ok(count * store.spb)
+    }
+
+    /// Writes some sectors of one block.
+    pub(crate) fn write_part(&mut self, head: &Head, address: u64, within: u64, sectors: u64, source: Source<'_>) -> Result<(), D> {
+        let (mut head, id) = (*head, LayerId(head.id));
+        loop {
+            let (old, owned) = match self.store.place(&head, address)? {
+                Place::Over(block) => return self.store.write_over(&head, address, block, within, sectors, source),
+                Place::Fresh { old, owned } => (old, owned),
+            };
+            let demand = self.store.demand(&head, address, owned)?;
+            if !self.store.fits(&demand) {
+                if !self.store.make_room(&head, &demand)? {
+                    return Err(no_space(&self.store, &demand));
+                }
+                head = self.store.head(id)?;
+                continue;
+            }
+            let (block, _) = self.store.allocate(1)?;
+            self.compose(&head, address, &old)?;
+            self.store.stats.copies += 1;
+            self.store.lay_over(within, sectors, source);
+            self.store.write_scratch(block)?;
+            let crc = (self.store.checksum)(0, self.store.scratch);
+            return self.store.note_block(&head, address, block, crc, demand.growth);
+        }
+    }
+}
+
+fn no_space<D: BlockDevice>(store: &Store<'_, D>, demand: &Demand) -> Error<D::Error> {
+    Error::NoSpace { missing: store.missing(demand).max(1) }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    fn note_data(&mut self, head: &Head, address: u64, block: u64, content: &[u8], growth: u64) -> Outcome<(), D> {
+        let crc = (self.checksum)(0, content);
+        self.note_block(head, address, block, crc, growth)
+    }
+
+    fn note_block(&mut self, head: &Head, address: u64, block: u64, crc: u32, growth: u64) -> Outcome<(), D> {
+        let in_map = if head.has_integrity() { crc } else { 0 };
+        let entry = Entry { block, birth: self.sb.epoch, crc: in_map, ..Entry::EMPTY };
+        self.note(head, address, entry, crc, growth)
+    }
+
+    /// Puts the new sectors over the block in the scratch buffer.
+    fn lay_over(&mut self, within: u64, sectors: u64, source: Source<'_>) {
+        let range = self.bytes_of(within)..self.bytes_of(within + sectors);
+        let part = self.scratch.get_mut(range).unwrap_or(&mut []);
+        match source {
+            Source::Bytes(bytes) if bytes.len() == part.len() => part.copy_from_slice(bytes),
+            Source::Bytes(_) => debug_assert!(false, "as many bytes as sectors"),
+            Source::Zeros => part.fill(0),
+        }
+    }
+
+    fn write_over(&mut self, head: &Head, address: u64, block: u64, within: u64, sectors: u64, source: Source<'_>) -> Outcome<(), D> {
+        let sector = block * self.spb + within;
+        match source {
+            Source::Bytes(bytes) if self.is_aligned(bytes) => self.device_write(sector, bytes)?,
+            _ => {
+                self.lay_over(0, sectors, source);
+                let length = self.bytes_of(sectors);
+                self.stats.writes += 1;
+                let part = self.scratch.get(..length).unwrap_or(&[]);
+                if let Err(error) = self.device.write(sector, part) {
+                    self.poisoned = true;
+                    return Err(Error::Device(error));
+                }
+            }
+        }
+        self.rewritten(head, address, None);
+        Ok(())
+    }
+}
