@@ -64,7 +64,8 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         let height = u64::from(head.height);
         let fan = self.fan_shift();
-        let nodes = |level: u8| ((address + count - 1) >> (fan * u32::from(level))) - (address >> (fan * u32::from(level))) + 1;
+        let nodes =
+            |level: u8| ((address + count - 1) >> (fan * u32::from(level))) - (address >> (fan * u32::from(level))) + 1;
         let growth: u64 = (1..=head.height).map(nodes).sum::<u64>() + height;
         let all = Demand { blocks: count, growth, ..Demand::default() };
         if self.missing(&all) == 0 {

@@ -79,7 +79,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Grows the catalog so that this layer number has a page. Before any record is opened: a new root renews pages.
     pub(crate) fn raise_catalog_for(&mut self, id: u64) -> Outcome<(), D> {
-        let page = (id + 1) * SLOT_SIZE >> self.layout.block_shift;
+        let page = ((id + 1) * SLOT_SIZE) >> self.layout.block_shift;
         while page >= self.span(self.sb.catalog_height) {
             self.raise_catalog()?;
         }
@@ -107,7 +107,8 @@ impl<D: BlockDevice> Store<'_, D> {
     fn decode_layer(&self, slot: Slot, offset: usize) -> Outcome<Layer, D> {
         let bytes = self.cache.bytes(slot).get(offset..offset + RECORD_SIZE);
         let layer = bytes.and_then(Layer::decode);
-        layer.filter(|layer| usize::from(layer.height) <= crate::format::MAX_HEIGHT && layer.height > 0 || layer.id == 0)
+        layer
+            .filter(|layer| usize::from(layer.height) <= crate::format::MAX_HEIGHT && layer.height > 0 || layer.id == 0)
             .ok_or(Error::Corrupt { what: Object::Layer, block: self.cache.block(slot) })
     }
 

@@ -116,7 +116,11 @@ impl Run<'_> {
     }
 
     /// Damage becomes a finding; other errors end the check.
-    fn damage<T, E>(&mut self, result: core::result::Result<T, Error<E>>, layer: Option<LayerId>) -> core::result::Result<Option<T>, Error<E>> {
+    fn damage<T, E>(
+        &mut self,
+        result: core::result::Result<T, Error<E>>,
+        layer: Option<LayerId>,
+    ) -> core::result::Result<Option<T>, Error<E>> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(Error::Corrupt { what, block }) => {
@@ -159,7 +163,10 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         self.check_catalog_nodes(run, &mut totals)?;
         let mut next = 1;
-        while let Some(Some(layer)) = { let found = self.record_from(next); run.damage(found, None)? } {
+        while let Some(Some(layer)) = {
+            let found = self.record_from(next);
+            run.damage(found, None)?
+        } {
             next = layer.id + 1;
             self.check_layer(run, &layer, &mut totals)?;
         }
@@ -208,7 +215,12 @@ impl<D: BlockDevice> Store<'_, D> {
                 Ok(parent) => {
                     run.count("epoch of the parent", id, u64::from(layer.parent_epoch), u64::from(parent.epoch));
                     if parent.children == 1 {
-                        run.count("only child", Some(LayerId(parent.id)), u64::from(parent.child_xor), u64::from(layer.id));
+                        run.count(
+                            "only child",
+                            Some(LayerId(parent.id)),
+                            u64::from(parent.child_xor),
+                            u64::from(layer.id),
+                        );
                     }
                 }
                 Err(Error::NoSuchLayer(_)) => run.count("parent", id, u64::from(layer.parent), 0),
@@ -249,7 +261,8 @@ impl<D: BlockDevice> Store<'_, D> {
     fn check_owned(&mut self, run: &mut Run<'_>, layer: &Layer, owned: &Owned) -> Outcome<bool, D> {
         let id = Some(LayerId(layer.id));
         let block = owned.entry.block;
-        let late = owned.entry.birth > self.sb.epoch || owned.holder_birth.is_some_and(|holder| holder < owned.entry.birth);
+        let late =
+            owned.entry.birth > self.sb.epoch || owned.holder_birth.is_some_and(|holder| holder < owned.entry.birth);
         if late && run.first_pass() {
             run.find(&Finding::Damaged { what: Object::MapNode, block, layer: id });
         }

@@ -168,8 +168,15 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn map_tree(&self, open: &Open) -> Tree {
         let (holder, offset) = open.root_place();
         Tree {
-            holder, offset, height: open.layer.height, what: Object::MapNode, limit: open.layer.parent_epoch,
-            own_limit: open.layer.parent_epoch, keep_birth: false, nodes: 0, parents_nodes: 0,
+            holder,
+            offset,
+            height: open.layer.height,
+            what: Object::MapNode,
+            limit: open.layer.parent_epoch,
+            own_limit: open.layer.parent_epoch,
+            keep_birth: false,
+            nodes: 0,
+            parents_nodes: 0,
         }
     }
 
@@ -190,7 +197,13 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Puts one entry into a map; the block that it replaces is freed if it was owned.
-    pub(crate) fn apply_entry(&mut self, tree: &mut Tree, applied: &mut Applied, address: u64, entry: &Entry) -> Outcome<(), D> {
+    pub(crate) fn apply_entry(
+        &mut self,
+        tree: &mut Tree,
+        applied: &mut Applied,
+        address: u64,
+        entry: &Entry,
+    ) -> Outcome<(), D> {
         if entry.is_block() {
             self.space_mark(entry.block, true)?;
             applied.data += 1;

@@ -57,7 +57,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         if first > last {
             return self.zero_part(volume, sector / spb, sector % spb, count);
         }
-        if sector % spb != 0 {
+        if !sector.is_multiple_of(spb) {
             self.zero_part(volume, sector / spb, sector % spb, spb - sector % spb)?;
         }
         self.store.clear(volume, first, last)?;

@@ -114,19 +114,27 @@ impl<E: fmt::Debug> fmt::Display for Error<E> {
             Self::ReadOnly => f.write_str("this is read-only"),
             Self::NotAPool => f.write_str("there is no pool on the device"),
             Self::HoldsPool => f.write_str("the device already holds a pool"),
-            Self::UnsupportedVersion { major, minor } => write!(f, "the pool has format version {major}.{minor}, which this version does not know"),
+            Self::UnsupportedVersion { major, minor } => {
+                write!(f, "the pool has format version {major}.{minor}, which this version does not know")
+            }
             Self::UnsupportedFeatures { bits } => write!(f, "the pool uses unknown features {bits:#x}"),
             Self::Corrupt { what, block } => write!(f, "damage: {what:?} at block {block}"),
             Self::WorkspaceTooSmall { needed } => write!(f, "the workspace is too small: {needed} bytes are needed"),
-            Self::DeviceTooSmall { needed, actual } => write!(f, "the device has {actual} sectors, {needed} are needed"),
+            Self::DeviceTooSmall { needed, actual } => {
+                write!(f, "the device has {actual} sectors, {needed} are needed")
+            }
             Self::BadParameter(what) => write!(f, "unusable parameter: {what}"),
             Self::WrongBase => f.write_str("the base device is missing or is not the one that the pool was made on"),
             Self::NoSpace { missing } => write!(f, "no space: {missing} more free blocks are needed"),
-            Self::OutOfRange { sectors } => write!(f, "the range is not a whole number of sectors inside the layer's {sectors}"),
+            Self::OutOfRange { sectors } => {
+                write!(f, "the range is not a whole number of sectors inside the layer's {sectors}")
+            }
             Self::NoSuchLayer(id) => write!(f, "there is no layer {id}"),
             Self::WrongKind(id) => write!(f, "layer {id} is not of the kind that this needs"),
             Self::NameTaken(id) => write!(f, "layer {id} already has that name"),
-            Self::BadName => f.write_str("a name has 1 to 63 bytes without control characters, a description at most 767 bytes"),
+            Self::BadName => {
+                f.write_str("a name has 1 to 63 bytes without control characters, a description at most 767 bytes")
+            }
             Self::Exhausted => f.write_str("the pool has used up its layer numbers or epochs"),
             Self::BudgetTooSmall { needed } => write!(f, "the budget is too small: {needed} operations are needed"),
         }

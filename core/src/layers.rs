@@ -149,9 +149,17 @@ impl<D: BlockDevice> Store<'_, D> {
         let root = self.entry_of(&above);
         self.set_root(&mut new, &root, below.height);
         new.layer = Layer {
-            epoch, parent: below.parent, parent_epoch: below.parent_epoch, family: below.family, children: 1, child_xor: volume,
-            sectors: below.sectors, data: below.data, nodes: below.nodes,
-            flags: new.layer.flags | (below.flags & LayerFlags::INTEGRITY), ..new.layer
+            epoch,
+            parent: below.parent,
+            parent_epoch: below.parent_epoch,
+            family: below.family,
+            children: 1,
+            child_xor: volume,
+            sectors: below.sectors,
+            data: below.data,
+            nodes: below.nodes,
+            flags: new.layer.flags | (below.flags & LayerFlags::INTEGRITY),
+            ..new.layer
         };
         above.layer.parent = id;
         above.layer.parent_epoch = epoch;
@@ -168,7 +176,13 @@ impl<D: BlockDevice> Store<'_, D> {
         self.entry_in(slot, offset)
     }
 
-    fn rollback_body(&mut self, volume: LayerId, snapshot: LayerId, time: u64, keep: Option<&Attributes<'_>>) -> Outcome<Option<LayerId>, D> {
+    fn rollback_body(
+        &mut self,
+        volume: LayerId,
+        snapshot: LayerId,
+        time: u64,
+        keep: Option<&Attributes<'_>>,
+    ) -> Outcome<Option<LayerId>, D> {
         let old = self.live(volume, LayerKind::Volume)?;
         let target = self.live(snapshot, LayerKind::Snapshot)?;
         if old.family != target.family {
@@ -182,7 +196,8 @@ impl<D: BlockDevice> Store<'_, D> {
                 Some(self.new_layer(attributes, name, LayerKind::Snapshot)?)
             }
             None if old.data + old.nodes > 0 || merging => {
-                let mut open = self.new_layer(&Attributes { time, ..Attributes::default() }, Name::NONE, LayerKind::Snapshot)?;
+                let mut open =
+                    self.new_layer(&Attributes { time, ..Attributes::default() }, Name::NONE, LayerKind::Snapshot)?;
                 open.layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
                 Some(open)
             }
@@ -210,7 +225,11 @@ impl<D: BlockDevice> Store<'_, D> {
         if kept_id.is_some() && keep.is_none() {
             self.sb.hint = kept_id.unwrap_or(0);
         }
-        if keep.is_some() { self.check_room()? } else { self.check_promises()? }
+        if keep.is_some() {
+            self.check_room()?;
+        } else {
+            self.check_promises()?;
+        }
         Ok(kept_id.filter(|_| keep.is_some()).map(LayerId))
     }
 
@@ -222,8 +241,12 @@ impl<D: BlockDevice> Store<'_, D> {
         self.set_root(&mut open, &source.root, source.height);
         let id = open.layer.id;
         open.layer = Layer {
-            parent: source.id, parent_epoch: source.epoch, family: source.family, sectors: source.sectors,
-            flags: source.flags & LayerFlags::INTEGRITY, ..open.layer
+            parent: source.id,
+            parent_epoch: source.epoch,
+            family: source.family,
+            sectors: source.sectors,
+            flags: source.flags & LayerFlags::INTEGRITY,
+            ..open.layer
         };
         open.layer.flags.set(LayerFlags::GUARANTEED, guaranteed);
         self.save(&open);
@@ -255,7 +278,11 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut holder = attachment.owner;
         for _ in 0..self.sb.layers {
             let mut open = self.open(holder)?;
-            let next = if holder == attachment.owner { &mut open.layer.first_attachment } else { &mut open.layer.next_attachment };
+            let next = if holder == attachment.owner {
+                &mut open.layer.first_attachment
+            } else {
+                &mut open.layer.next_attachment
+            };
             let found = *next == attachment.id;
             let after = *next;
             if found {
@@ -395,7 +422,13 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     ///
     /// # Power loss
     /// The volume is wholly what it was before, or wholly rolled back.
-    pub fn rollback(&mut self, volume: LayerId, snapshot: LayerId, time: u64, keep: Option<&Attributes<'_>>) -> Result<Option<LayerId>, D> {
+    pub fn rollback(
+        &mut self,
+        volume: LayerId,
+        snapshot: LayerId,
+        time: u64,
+        keep: Option<&Attributes<'_>>,
+    ) -> Result<Option<LayerId>, D> {
         self.store.begin()?;
         let result = self.store.rollback_body(volume, snapshot, time, keep);
         self.store.end(result)
@@ -408,7 +441,12 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     ///
     /// # Power loss
     /// The volume is there or it is not.
-    pub fn clone_snapshot(&mut self, snapshot: LayerId, attributes: &Attributes<'_>, guaranteed: bool) -> Result<LayerId, D> {
+    pub fn clone_snapshot(
+        &mut self,
+        snapshot: LayerId,
+        attributes: &Attributes<'_>,
+        guaranteed: bool,
+    ) -> Result<LayerId, D> {
         self.store.begin()?;
         let result = self.store.clone_body(snapshot, attributes, guaranteed);
         self.store.end(result)

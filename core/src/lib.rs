@@ -46,7 +46,8 @@ pub use layers::Layers;
 pub use mount::{FormatOptions, Limits, MountOptions, workspace_size};
 pub use pool::{Pool, PoolInfo};
 pub use types::{
-    Attributes, Delta, Extent, ExtentKind, LayerFlags, LayerId, LayerInfo, LayerKind, Merge, Name, SnapshotOf, Space, Stats,
+    Attributes, Delta, Extent, ExtentKind, LayerFlags, LayerId, LayerInfo, LayerKind, Merge, Name, SnapshotOf, Space,
+    Stats,
 };
 pub use view::{Cursor, LayerDevice};
 pub use what_if::WhatIf;

@@ -44,7 +44,10 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn run(&mut self, head: &Head, address: u64, most: u64) -> Outcome<Run, D> {
         let most = most.max(1);
         if let Some(item) = self.pending.find(head.id, address) {
-            return Ok(Run { entry: item.record.entry, count: self.pending_run(head, address, &item.record.entry, most) });
+            return Ok(Run {
+                entry: item.record.entry,
+                count: self.pending_run(head, address, &item.record.entry, most),
+            });
         }
         let next = self.pending.next_address(head.id, address).map_or(most, |next| most.min(next - address));
         self.tree_run(head.root, head.height, address, next)

@@ -62,7 +62,7 @@ impl<D: BlockDevice> Store<'_, D> {
         if children <= 1 {
             return 0;
         }
-        let pages = (u64::from(self.sb.next_layer) * SLOT_SIZE >> self.layout.block_shift) + 2;
+        let pages = ((u64::from(self.sb.next_layer) * SLOT_SIZE) >> self.layout.block_shift) + 2;
         pages * 2
     }
 
@@ -230,7 +230,13 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Goes down to the front, frees or skips what is there, and frees the nodes that the front has left behind.
-    fn merge_subtree(&mut self, layer: &Layer, child: Option<&Layer>, budget: Budget, freed: &mut Freed) -> Outcome<(), D> {
+    fn merge_subtree(
+        &mut self,
+        layer: &Layer,
+        child: Option<&Layer>,
+        budget: Budget,
+        freed: &mut Freed,
+    ) -> Outcome<(), D> {
         let front = self.sb.merge.front;
         let limit = layer.parent_epoch;
         let mut path: heapless::Vec<u64, MAX_HEIGHT> = heapless::Vec::new();
@@ -262,7 +268,7 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         let mut left = layer.height - u8::try_from(path.len()).unwrap_or(0) + 1;
         while let Some(block) = path.pop() {
-            if self.sb.merge.front % self.span(left) != 0 {
+            if !self.sb.merge.front.is_multiple_of(self.span(left)) {
                 break;
             }
             self.space_mark(block, false)?;
@@ -273,26 +279,35 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Frees the data blocks of a lowest node, from the front on, as far as the budget goes.
-    fn merge_leaf(&mut self, slot: Slot, peer: &Entry, limit: u32, budget: Budget, freed: &mut Freed) -> Outcome<(), D> {
+    fn merge_leaf(
+        &mut self,
+        slot: Slot,
+        peer: &Entry,
+        limit: u32,
+        budget: Budget,
+        freed: &mut Freed,
+    ) -> Outcome<(), D> {
         self.cache.pin(slot);
         let peer_slot = if peer.is_block() { Some(self.load(peer, Object::MapNode)?) } else { None };
         if let Some(slot) = peer_slot {
             self.cache.pin(slot);
         }
         let fan = self.span(1);
+        let before = freed.data;
         loop {
             let offset = self.child_offset(self.sb.merge.front, 1);
             let entry = self.entry_in(slot, offset);
             let other = peer_slot.map_or(Entry::EMPTY, |slot| self.entry_in(slot, offset));
             if entry.is_block() && entry.birth > limit && !entry.same(&other) {
-                if !self.affords(budget, 1) {
+                // The first one was paid for before the walk came down here.
+                if freed.data > before && !self.affords(budget, 1) {
                     break;
                 }
                 self.space_mark(entry.block, false)?;
                 freed.data += 1;
             }
             self.sb.merge.front += 1;
-            if self.sb.merge.front % fan == 0 {
+            if self.sb.merge.front.is_multiple_of(fan) {
                 break;
             }
         }

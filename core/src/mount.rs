@@ -13,8 +13,8 @@ use crate::{
     device::{BlockDevice, Geometry},
     error::{Error, Object},
     format::{
-        BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, Record, SUPERBLOCK_SIZE, SUPERBLOCKS, SpaceEntry, Superblock,
-        UNIT_HEADER, Unit, VERSION, height_for,
+        BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, Record, SUPERBLOCK_SIZE, SUPERBLOCKS, SpaceEntry,
+        Superblock, UNIT_HEADER, Unit, VERSION, height_for,
     },
     pending::{ITEM, Item, Pending},
     store::{Outcome, Store},
@@ -163,7 +163,12 @@ impl<'w, D: BlockDevice> Store<'w, D> {
     }
 
     /// Makes an empty pool on the device.
-    pub(crate) fn format(mut device: D, workspace: &'w mut [u8], options: &FormatOptions, base: BaseIdentity) -> Outcome<(), D> {
+    pub(crate) fn format(
+        mut device: D,
+        workspace: &'w mut [u8],
+        options: &FormatOptions,
+        base: BaseIdentity,
+    ) -> Outcome<(), D> {
         let geometry = device.geometry();
         let sb = plan(&geometry, options, base)?;
         if geometry.read_only {
@@ -325,10 +330,15 @@ fn plan<E>(geometry: &Geometry, options: &FormatOptions, base: BaseIdentity) -> 
         return Err(Error::BadParameter("the block size must be a power of two from 512 to 65536"));
     }
     let unit = geometry.physical_size.max(geometry.sector_size).max(512);
-    if !geometry.sector_size.is_power_of_two() || !unit.is_power_of_two() || geometry.sector_size < 512 || unit > block_size {
+    if !geometry.sector_size.is_power_of_two()
+        || !unit.is_power_of_two()
+        || geometry.sector_size < 512
+        || unit > block_size
+    {
         return Err(Error::BadParameter("a block must be at least one sector and one physical unit of the device"));
     }
-    if options.pending < 2 || options.journal_units < 3 || options.pending > 1 << 20 || options.journal_units > 1 << 20 {
+    if options.pending < 2 || options.journal_units < 3 || options.pending > 1 << 20 || options.journal_units > 1 << 20
+    {
         return Err(Error::BadParameter("at least 2 pending records and 3 journal units, at most 1048576 of each"));
     }
     let journal_blocks = (u64::from(options.journal_units) * u64::from(unit)).div_ceil(u64::from(block_size));
@@ -342,11 +352,35 @@ fn plan<E>(geometry: &Geometry, options: &FormatOptions, base: BaseIdentity) -> 
     let total = layout.usable_total();
     let layout = Layout { total, ..layout };
     let mut sb = Superblock {
-        version: VERSION, uuid: options.uuid, generation: 1, compatible: 0, read_only_compatible: 0, incompatible: 0,
-        block_shift: shift_of(block_size), sector_shift: shift_of(geometry.sector_size), unit_shift: shift_of(unit), total,
-        journal_units: options.journal_units, pending: options.pending, epoch: 1, next_layer: 1, space: SpaceEntry::default(),
-        catalog: Entry::EMPTY, catalog_height: 0, max_height: 1, free: 0, guaranteed: 0, reclaimable: 0, cursor: 0,
-        merge: MergeState::default(), hint: 0, layers: 0, deleted: 0, staged: 0, base, spares: heapless::Vec::new(),
+        version: VERSION,
+        uuid: options.uuid,
+        generation: 1,
+        compatible: 0,
+        read_only_compatible: 0,
+        incompatible: 0,
+        block_shift: shift_of(block_size),
+        sector_shift: shift_of(geometry.sector_size),
+        unit_shift: shift_of(unit),
+        total,
+        journal_units: options.journal_units,
+        pending: options.pending,
+        epoch: 1,
+        next_layer: 1,
+        space: SpaceEntry::default(),
+        catalog: Entry::EMPTY,
+        catalog_height: 0,
+        max_height: 1,
+        free: 0,
+        guaranteed: 0,
+        reclaimable: 0,
+        cursor: 0,
+        merge: MergeState::default(),
+        hint: 0,
+        layers: 0,
+        deleted: 0,
+        staged: 0,
+        base,
+        spares: heapless::Vec::new(),
     };
     let least = fixed + u64::from(options.pending) * 3 + 80;
     if total < least {
@@ -362,7 +396,11 @@ fn shift_of(size: u32) -> u8 {
 }
 
 /// The newest superblock, read into the start of the workspace (M2).
-fn read_superblocks<D: BlockDevice>(device: &mut D, workspace: &mut [u8], checksum: Checksum) -> Outcome<Superblock, D> {
+fn read_superblocks<D: BlockDevice>(
+    device: &mut D,
+    workspace: &mut [u8],
+    checksum: Checksum,
+) -> Outcome<Superblock, D> {
     let geometry = device.geometry();
     let sector = index(u64::from(geometry.sector_size));
     let length = sector.max(SUPERBLOCK_SIZE);
@@ -388,8 +426,10 @@ fn read_superblocks<D: BlockDevice>(device: &mut D, workspace: &mut [u8], checks
                 continue;
             }
             traces |= buffer.starts_with(MAGIC);
-            let found = Superblock::decode(buffer, checksum).filter(|sb| slot == 0 || u32::from(sb.block_shift) == shift);
-            if let Some(found) = found.filter(|found| newest.as_ref().is_none_or(|sb| sb.generation < found.generation)) {
+            let found =
+                Superblock::decode(buffer, checksum).filter(|sb| slot == 0 || u32::from(sb.block_shift) == shift);
+            if let Some(found) = found.filter(|found| newest.as_ref().is_none_or(|sb| sb.generation < found.generation))
+            {
                 newest = Some(found);
             }
         }
@@ -427,7 +467,8 @@ fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) ->
     if geometry.sectors / spb < sb.total {
         return Err(Error::DeviceTooSmall { needed: sb.total * spb, actual: geometry.sectors });
     }
-    let heights = usize::from(sb.catalog_height) <= 8 && (1..=crate::format::MAX_HEIGHT).contains(&usize::from(sb.max_height));
+    let heights =
+        usize::from(sb.catalog_height) <= 8 && (1..=crate::format::MAX_HEIGHT).contains(&usize::from(sb.max_height));
     let layout = Layout {
         block_shift: u32::from(sb.block_shift),
         total: sb.total,
@@ -448,7 +489,12 @@ fn needed_for(sb: &Superblock) -> usize {
 }
 
 /// Checksum over sampled sectors of a base device: recognises the wrong one, does not prove the right one.
-pub(crate) fn identify<B: BlockDevice>(base: &mut B, buffer: &mut [u8], sector_size: u32, checksum: Checksum) -> Outcome<BaseIdentity, B> {
+pub(crate) fn identify<B: BlockDevice>(
+    base: &mut B,
+    buffer: &mut [u8],
+    sector_size: u32,
+    checksum: Checksum,
+) -> Outcome<BaseIdentity, B> {
     let geometry = base.geometry();
     if geometry.sectors == 0 {
         return Ok(BaseIdentity::default());

@@ -131,6 +131,8 @@ impl<'w> Pending<'w> {
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use super::{ITEM, Item, Pending};
     use crate::format::Record;
 
@@ -154,9 +156,15 @@ mod tests {
         let mut memory = [0; 2 * ITEM];
         let mut pending = Pending::new(&mut memory);
         for address in 0..2 {
-            assert!(pending.insert(&Item { record: Record { layer: 1, address, ..Record::default() }, ..Item::default() }));
+            assert!(
+                pending.insert(&Item { record: Record { layer: 1, address, ..Record::default() }, ..Item::default() })
+            );
         }
-        assert!(!pending.insert(&Item { record: Record { layer: 1, address: 7, ..Record::default() }, ..Item::default() }));
-        assert!(pending.insert(&Item { record: Record { layer: 1, address: 1, ..Record::default() }, ..Item::default() }));
+        assert!(
+            !pending.insert(&Item { record: Record { layer: 1, address: 7, ..Record::default() }, ..Item::default() })
+        );
+        assert!(
+            pending.insert(&Item { record: Record { layer: 1, address: 1, ..Record::default() }, ..Item::default() })
+        );
     }
 }

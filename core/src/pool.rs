@@ -313,7 +313,9 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut at = from;
         let mut left = budget.max(1);
         while left > 0 {
-            let Some((first, count)) = self.free_run(at, self.layout.total)? else { return self.flush().map(|()| None) };
+            let Some((first, count)) = self.free_run(at, self.layout.total)? else {
+                return self.flush().map(|()| None);
+            };
             self.device.discard(first * self.spb, count * self.spb).map_err(Error::Device)?;
             at = first + count;
             left -= 1;
@@ -329,7 +331,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Sectors in a buffer; an error if it is not a whole number of them.
     pub(crate) fn sectors_in(&self, buffer: &[u8], layer_sectors: u64) -> Result<u64, D> {
-        if buffer.len() % self.sector_size.max(1) != 0 {
+        if !buffer.len().is_multiple_of(self.sector_size.max(1)) {
             return Err(Error::OutOfRange { sectors: layer_sectors });
         }
         Ok(wide(buffer.len() / self.sector_size.max(1)))

@@ -296,7 +296,8 @@ impl<D: BlockDevice> Store<'_, D> {
         let (mut parent, mut offset) = (SPACE_ROOT, 0);
         for level in (0..=root_level).rev() {
             let position = last >> (self.fan_shift() * level);
-            let gained = new.free_when_unwritten(level, position).saturating_sub(old.free_when_unwritten(level, position));
+            let gained =
+                new.free_when_unwritten(level, position).saturating_sub(old.free_when_unwritten(level, position));
             let slot = self.space_node_mut(parent, offset, level, position)?;
             let mut entry = self.space_entry(parent, offset);
             entry.free += gained;
@@ -369,7 +370,7 @@ enum Leaf {
 /// The first run of clear bits in `from..to`: first bit, length.
 fn free_bits(bytes: &[u8], from: u64, to: u64) -> Option<(u64, u64)> {
     let is_used = |bit: u64| u8_at(bytes, index(bit / 8)) & (1 << (bit % 8)) != 0;
-    let whole = |bit: u64| (bit % 8 == 0 && bit + 8 <= to).then(|| u8_at(bytes, index(bit / 8)));
+    let whole = |bit: u64| (bit.is_multiple_of(8) && bit + 8 <= to).then(|| u8_at(bytes, index(bit / 8)));
     let mut first = from;
     while first < to {
         if whole(first) == Some(0xff) {

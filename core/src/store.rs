@@ -6,8 +6,8 @@
 
 use crate::{
     bytes::{index, put_u32},
-    catalog::Head,
     cache::{CATALOG_ROOT, Cache, SPACE_ROOT, Slot},
+    catalog::Head,
     checksum::Checksum,
     device::BlockDevice,
     error::{Error, Object},

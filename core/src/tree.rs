@@ -37,8 +37,15 @@ impl Tree {
     /// The catalog's tree: everything in it is owned.
     pub(crate) fn catalog(height: u8) -> Self {
         Self {
-            holder: CATALOG_ROOT, offset: 0, height, what: Object::Catalog, limit: 0, own_limit: 0, keep_birth: false,
-            nodes: 0, parents_nodes: 0,
+            holder: CATALOG_ROOT,
+            offset: 0,
+            height,
+            what: Object::Catalog,
+            limit: 0,
+            own_limit: 0,
+            keep_birth: false,
+            nodes: 0,
+            parents_nodes: 0,
         }
     }
 
@@ -65,7 +72,14 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The entry of `level` that covers the address, in a tree of this root and height.
-    pub(crate) fn entry_at(&mut self, root: Entry, height: u8, level: u8, address: u64, what: Object) -> Outcome<Entry, D> {
+    pub(crate) fn entry_at(
+        &mut self,
+        root: Entry,
+        height: u8,
+        level: u8,
+        address: u64,
+        what: Object,
+    ) -> Outcome<Entry, D> {
         if address >= self.span(height) {
             return Ok(Entry::EMPTY);
         }

@@ -100,7 +100,9 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut next = peers.more;
         while next != 0 {
             let Some(layer) = self.record_from(next)? else { break };
-            if is_child(&layer, id) && self.entry_at(layer.root, layer.height, level, address, Object::MapNode)?.same(entry) {
+            if is_child(&layer, id)
+                && self.entry_at(layer.root, layer.height, level, address, Object::MapNode)?.same(entry)
+            {
                 return Ok(true);
             }
             next = layer.id + 1;

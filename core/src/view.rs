@@ -27,7 +27,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     ///
     /// # Errors
     /// [`Error::NoSuchLayer`]; [`Error::BadParameter`] if sectors are larger than 4096 bytes.
-    pub fn cursor<'p>(&'p mut self, layer: LayerId) -> Result<Cursor<'p, Self>, D> {
+    pub fn cursor(&mut self, layer: LayerId) -> Result<Cursor<'_, Self>, D> {
         let info = self.layer(layer)?;
         let sector_size = self.store.sector_size;
         if sector_size > SECTOR {
@@ -41,7 +41,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     ///
     /// # Errors
     /// [`Error::NoSuchLayer`].
-    pub fn volume_device<'p>(&'p mut self, layer: LayerId) -> Result<LayerDevice<'p, Self>, D> {
+    pub fn volume_device(&mut self, layer: LayerId) -> Result<LayerDevice<'_, Self>, D> {
         let info = self.layer(layer)?;
         let geometry = Geometry {
             sector_size: u32::try_from(self.store.sector_size).unwrap_or(u32::MAX),
@@ -94,7 +94,11 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Write for Cursor<'_, Pool
     fn write(&mut self, buffer: &[u8]) -> Result<usize, D> {
         let (sector, within, part) = self.step(buffer.len());
         let Some(source) = buffer.get(..part).filter(|source| !source.is_empty()) else {
-            return if buffer.is_empty() { Ok(0) } else { Err(Error::OutOfRange { sectors: self.length / wide(self.sector_size) }) };
+            return if buffer.is_empty() {
+                Ok(0)
+            } else {
+                Err(Error::OutOfRange { sectors: self.length / wide(self.sector_size) })
+            };
         };
         if within == 0 && part % self.sector_size == 0 {
             self.pool.write(self.layer, sector, source)?;

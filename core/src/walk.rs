@@ -36,8 +36,14 @@ pub(crate) struct Owned {
 impl Walk {
     pub(crate) fn new(layer: &Layer) -> Self {
         Self {
-            id: layer.id, parent: layer.parent, parent_epoch: layer.parent_epoch, root: layer.root, height: layer.height,
-            level: layer.height, address: 0, path: heapless::Vec::new(),
+            id: layer.id,
+            parent: layer.parent,
+            parent_epoch: layer.parent_epoch,
+            root: layer.root,
+            height: layer.height,
+            level: layer.height,
+            address: 0,
+            path: heapless::Vec::new(),
         }
     }
 
@@ -45,7 +51,7 @@ impl Walk {
     fn advance<D: BlockDevice>(&mut self, store: &Store<'_, D>) {
         let span = store.span(self.level);
         self.address = (self.address / span + 1).saturating_mul(span);
-        while self.level < self.height && self.address % store.span(self.level + 1) == 0 {
+        while self.level < self.height && self.address.is_multiple_of(store.span(self.level + 1)) {
             self.path.pop();
             self.level += 1;
         }
@@ -76,7 +82,8 @@ impl Walk {
                 self.advance(store);
                 continue;
             }
-            let found = Owned { entry, level: self.level, address: self.address, holder_birth: holder.map(|node| node.birth) };
+            let found =
+                Owned { entry, level: self.level, address: self.address, holder_birth: holder.map(|node| node.birth) };
             if self.level == 0 {
                 self.advance(store);
             } else {

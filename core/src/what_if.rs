@@ -63,7 +63,9 @@ impl WhatIf<'_> {
     }
 
     fn goes(&self, layer: &Layer) -> bool {
-        layer.is_deleted() || self.set.contains(&LayerId(layer.id)) || layer.owner != 0 && self.set.contains(&LayerId(layer.owner))
+        layer.is_deleted()
+            || self.set.contains(&LayerId(layer.id))
+            || layer.owner != 0 && self.set.contains(&LayerId(layer.owner))
     }
 
     /// Finds the next layer that goes; false at the end.
@@ -80,7 +82,12 @@ impl WhatIf<'_> {
 
     fn start<D: BlockDevice>(&mut self, store: &mut Store<'_, D>, layer: &Layer) -> Result<(), D> {
         let mut going = Going {
-            id: layer.id, family: layer.family, walk: Walk::new(layer), heirs: heapless::Vec::new(), more: 0, stays: false,
+            id: layer.id,
+            family: layer.family,
+            walk: Walk::new(layer),
+            heirs: heapless::Vec::new(),
+            more: 0,
+            stays: false,
             open_nodes: heapless::Vec::new(),
         };
         let mut branch = 0;
@@ -98,11 +105,20 @@ impl WhatIf<'_> {
     }
 
     /// The next heir from this number on, and the child of the layer through which it descends.
-    fn next_heir<D: BlockDevice>(&self, store: &mut Store<'_, D>, going: &Going, from: u32) -> Result<Option<(Layer, u32)>, D> {
+    fn next_heir<D: BlockDevice>(
+        &self,
+        store: &mut Store<'_, D>,
+        going: &Going,
+        from: u32,
+    ) -> Result<Option<(Layer, u32)>, D> {
         let mut next = from;
         while let Some(layer) = store.record_from(next)? {
             next = layer.id + 1;
-            if self.goes(&layer) || layer.kind == LayerKind::Attachment || layer.family != going.family || layer.parent == 0 {
+            if self.goes(&layer)
+                || layer.kind == LayerKind::Attachment
+                || layer.family != going.family
+                || layer.parent == 0
+            {
                 continue;
             }
             let mut below = layer;
@@ -170,7 +186,12 @@ impl WhatIf<'_> {
     }
 
     /// The node has entries that belong to an ancestor: a branching point keeps those.
-    fn holds_ancestors<D: BlockDevice>(&self, store: &mut Store<'_, D>, going: &Going, owned: &Owned) -> Result<bool, D> {
+    fn holds_ancestors<D: BlockDevice>(
+        &self,
+        store: &mut Store<'_, D>,
+        going: &Going,
+        owned: &Owned,
+    ) -> Result<bool, D> {
         let limit = going.walk.limit(store, owned.address);
         let slot = store.load(&owned.entry, Object::MapNode)?;
         Ok((0..store.span(1)).any(|i| {

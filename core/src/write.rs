@@ -96,7 +96,8 @@ impl<D: BlockDevice> Store<'_, D> {
         let growth = old.map_or(u8::try_from(growth).unwrap_or(u8::MAX), |old| old.growth);
         let record = Record { layer: head.id, address, entry, crc };
         self.growth = self.growth + u64::from(growth) - old.map_or(0, |old| u64::from(old.growth));
-        self.reserve_used = (self.reserve_used + u64::from(reserved)).saturating_sub(u64::from(old.is_some_and(|old| old.reserved)));
+        self.reserve_used =
+            (self.reserve_used + u64::from(reserved)).saturating_sub(u64::from(old.is_some_and(|old| old.reserved)));
         let inserted = self.pending.insert(&Item { record, unit: 0, growth, stale: false, reserved });
         debug_assert!(inserted, "admission has looked for room");
         if inserted { Ok(()) } else { Err(Error::NoSpace { missing: 1 }) }
@@ -211,7 +212,14 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 
     /// Writes some sectors of one block.
-    pub(crate) fn write_part(&mut self, head: &Head, address: u64, within: u64, sectors: u64, source: Source<'_>) -> Result<(), D> {
+    pub(crate) fn write_part(
+        &mut self,
+        head: &Head,
+        address: u64,
+        within: u64,
+        sectors: u64,
+        source: Source<'_>,
+    ) -> Result<(), D> {
         let (mut head, id) = (*head, LayerId(head.id));
         loop {
             let (old, owned) = match self.store.place(&head, address)? {
@@ -264,7 +272,15 @@ impl<D: BlockDevice> Store<'_, D> {
         }
     }
 
-    fn write_over(&mut self, head: &Head, address: u64, block: u64, within: u64, sectors: u64, source: Source<'_>) -> Outcome<(), D> {
+    fn write_over(
+        &mut self,
+        head: &Head,
+        address: u64,
+        block: u64,
+        within: u64,
+        sectors: u64,
+        source: Source<'_>,
+    ) -> Outcome<(), D> {
         let sector = block * self.spb + within;
         match source {
             Source::Bytes(bytes) if self.is_aligned(bytes) => self.device_write(sector, bytes)?,

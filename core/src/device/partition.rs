@@ -15,8 +15,8 @@ impl<D: BlockDevice> Partition<D> {
     pub fn new(device: D, first: u64, sectors: u64) -> Option<Self> {
         let geometry = device.geometry();
         let inside = first.checked_add(sectors)? <= geometry.sectors;
-        let aligned = (first.checked_mul(u64::from(geometry.sector_size))?)
-            .checked_rem(u64::from(geometry.physical_size))? == 0;
+        let aligned =
+            (first.checked_mul(u64::from(geometry.sector_size))?).checked_rem(u64::from(geometry.physical_size))? == 0;
         (inside && aligned).then_some(Self { device, first, sectors })
     }
 

@@ -34,7 +34,7 @@ impl<'a> RamDisk<'a> {
     fn range(&self, sector: u64, length: usize) -> Result<core::ops::Range<usize>, OutOfRange> {
         let size = u64::from(self.geometry.sector_size);
         let refused = OutOfRange { sector, length };
-        let whole = length as u64 % size == 0;
+        let whole = (length as u64).is_multiple_of(size);
         let start = sector.checked_mul(size).filter(|_| whole).ok_or(refused)?;
         let end = start.checked_add(length as u64).ok_or(refused)?;
         if end > self.geometry.sectors * size {

@@ -68,7 +68,8 @@ impl Entry {
 
     /// Both mean the same content: the same block written in the same epoch, or the same kind of nothing.
     pub fn same(&self, other: &Self) -> bool {
-        self.block == other.block && (self.block == 0 || self.birth == other.birth)
+        self.block == other.block
+            && (self.block == 0 || self.birth == other.birth)
             && self.is_empty() == other.is_empty()
     }
 }

@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_unit_comes_back_and_every_flipped_bit_is_seen() {
-        let record = Record { layer: 3, address: 0x1234, entry: Entry { block: 77, birth: 5, ..Entry::EMPTY }, crc: 0xdead };
+        let record =
+            Record { layer: 3, address: 0x1234, entry: Entry { block: 77, birth: 5, ..Entry::EMPTY }, crc: 0xdead };
         let unit = Unit { uuid: [7; 16], generation: 9, sequence: 2, mark: 1, count: 1 };
         let mut bytes = [0; 512];
         record.encode(&mut bytes, UNIT_HEADER);

@@ -100,9 +100,30 @@ impl Layer {
 
     /// A record with nothing in it.
     pub const FREE: Self = Self {
-        id: 0, kind: LayerKind::Volume, height: 1, flags: LayerFlags::empty(), epoch: 0, uuid: [0; 16], root: Entry::EMPTY,
-        parent: 0, parent_epoch: 0, family: 0, children: 0, child_xor: 0, owner: 0, first_attachment: 0, next_attachment: 0,
-        sectors: 0, data: 0, nodes: 0, created: 0, reverted_at: 0, reverted_from: 0, description: 0, mount: 0, length: 0,
+        id: 0,
+        kind: LayerKind::Volume,
+        height: 1,
+        flags: LayerFlags::empty(),
+        epoch: 0,
+        uuid: [0; 16],
+        root: Entry::EMPTY,
+        parent: 0,
+        parent_epoch: 0,
+        family: 0,
+        children: 0,
+        child_xor: 0,
+        owner: 0,
+        first_attachment: 0,
+        next_attachment: 0,
+        sectors: 0,
+        data: 0,
+        nodes: 0,
+        created: 0,
+        reverted_at: 0,
+        reverted_from: 0,
+        description: 0,
+        mount: 0,
+        length: 0,
         name: Name::NONE,
     };
 
@@ -149,11 +170,15 @@ impl Layer {
     /// Stores the record at the start of `bytes`.
     pub fn encode(&self, bytes: &mut [u8]) {
         put_u32(bytes, 0, self.id);
-        put_u8(bytes, KIND, match self.kind {
-            LayerKind::Volume => 0,
-            LayerKind::Snapshot => 1,
-            LayerKind::Attachment => 2,
-        });
+        put_u8(
+            bytes,
+            KIND,
+            match self.kind {
+                LayerKind::Volume => 0,
+                LayerKind::Snapshot => 1,
+                LayerKind::Attachment => 2,
+            },
+        );
         put_u8(bytes, NAME_LENGTH, u8::try_from(self.name.len()).unwrap_or(0));
         put_u8(bytes, HEIGHT, self.height);
         put_u32(bytes, FLAGS, self.flags.bits());
@@ -218,10 +243,31 @@ mod tests {
     #[test]
     fn a_record_comes_back_field_by_field() {
         let layer = Layer {
-            id: 1, kind: LayerKind::Snapshot, height: 2, flags: LayerFlags::INTEGRITY, epoch: 3, uuid: [4; 16],
-            root: Entry { block: 5, birth: 6, crc: 7, ..Entry::EMPTY }, parent: 8, parent_epoch: 9, family: 10, children: 11,
-            child_xor: 12, owner: 13, first_attachment: 14, next_attachment: 15, sectors: 16, data: 17, nodes: 18, created: 19,
-            reverted_at: 20, reverted_from: 21, description: 22, mount: 23, length: 24, name: Name::new("käse").unwrap(),
+            id: 1,
+            kind: LayerKind::Snapshot,
+            height: 2,
+            flags: LayerFlags::INTEGRITY,
+            epoch: 3,
+            uuid: [4; 16],
+            root: Entry { block: 5, birth: 6, crc: 7, ..Entry::EMPTY },
+            parent: 8,
+            parent_epoch: 9,
+            family: 10,
+            children: 11,
+            child_xor: 12,
+            owner: 13,
+            first_attachment: 14,
+            next_attachment: 15,
+            sectors: 16,
+            data: 17,
+            nodes: 18,
+            created: 19,
+            reverted_at: 20,
+            reverted_from: 21,
+            description: 22,
+            mount: 23,
+            length: 24,
+            name: Name::new("käse").unwrap(),
         };
         let mut bytes = [0; RECORD_SIZE];
         layer.encode(&mut bytes);

@@ -123,10 +123,12 @@ pub fn height_for(blocks: u64, fan_shift: u32) -> u8 {
 
 /// Nodes of a full map of `blocks` blocks.
 pub fn nodes_for(blocks: u64, height: u8, fan_shift: u32) -> u64 {
-    (1..=u32::from(height)).map(|level| {
-        let shift = (level * fan_shift).min(63);
-        (blocks.saturating_sub(1) >> shift) + 1
-    }).sum()
+    (1..=u32::from(height))
+        .map(|level| {
+            let shift = (level * fan_shift).min(63);
+            (blocks.saturating_sub(1) >> shift) + 1
+        })
+        .sum()
 }
 
 #[cfg(test)]

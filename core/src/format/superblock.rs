@@ -215,11 +215,15 @@ impl Superblock {
 
     fn encode_merge(&self, bytes: &mut [u8]) {
         put_u32(bytes, 152, self.merge.layer);
-        put_u8(bytes, 156, match self.merge.mode {
-            MergeMode::None => 0,
-            MergeMode::Merge => 1,
-            MergeMode::Trim => 2,
-        });
+        put_u8(
+            bytes,
+            156,
+            match self.merge.mode {
+                MergeMode::None => 0,
+                MergeMode::Merge => 1,
+                MergeMode::Trim => 2,
+            },
+        );
         put_u64(bytes, 160, self.merge.front);
         put_u32(bytes, 168, self.merge.limit);
     }
@@ -238,12 +242,35 @@ mod tests {
 
     fn sample() -> Superblock {
         Superblock {
-            version: VERSION, uuid: [1; 16], generation: 2, compatible: 3, read_only_compatible: 4, incompatible: 5, block_shift: 9,
-            sector_shift: 9, unit_shift: 9, total: 100, journal_units: 4, pending: 8, epoch: 6, next_layer: 7,
-            space: SpaceEntry { free: 70, copy: 1, generation: 2, crc: 9 }, catalog: Entry { block: 50, birth: 1, crc: 3, ..Entry::EMPTY },
-            catalog_height: 1, max_height: 2, free: 71, guaranteed: 10, reclaimable: 11, cursor: 12,
-            merge: MergeState { layer: 3, mode: MergeMode::Trim, front: 13, limit: 14 }, hint: 15, layers: 16, deleted: 17, staged: 18,
-            base: BaseIdentity { sectors: 19, fingerprint: 20 }, spares: [41, 42].into_iter().collect(),
+            version: VERSION,
+            uuid: [1; 16],
+            generation: 2,
+            compatible: 3,
+            read_only_compatible: 4,
+            incompatible: 5,
+            block_shift: 9,
+            sector_shift: 9,
+            unit_shift: 9,
+            total: 100,
+            journal_units: 4,
+            pending: 8,
+            epoch: 6,
+            next_layer: 7,
+            space: SpaceEntry { free: 70, copy: 1, generation: 2, crc: 9 },
+            catalog: Entry { block: 50, birth: 1, crc: 3, ..Entry::EMPTY },
+            catalog_height: 1,
+            max_height: 2,
+            free: 71,
+            guaranteed: 10,
+            reclaimable: 11,
+            cursor: 12,
+            merge: MergeState { layer: 3, mode: MergeMode::Trim, front: 13, limit: 14 },
+            hint: 15,
+            layers: 16,
+            deleted: 17,
+            staged: 18,
+            base: BaseIdentity { sectors: 19, fingerprint: 20 },
+            spares: [41, 42].into_iter().collect(),
         }
     }
 
