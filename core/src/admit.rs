@@ -52,7 +52,11 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         if head.is_guaranteed() && demand.blocks > 0 {
             let budget = self.least_merge_budget().saturating_mul(2);
-            return Ok(self.merge_step(budget)? != Merge::Idle);
+            return match self.merge_step(budget) {
+                Err(Error::BudgetTooSmall { needed }) => self.merge_step(needed),
+                result => result,
+            }
+            .map(|done| done != Merge::Idle);
         }
         Ok(false)
     }

@@ -9,7 +9,7 @@ use crate::{
     cache::Slot,
     device::BlockDevice,
     error::{Error, Object},
-    format::{Entry, Layer, RECORD_SIZE, SLOT_SIZE, height_for, nodes_for},
+    format::{Entry, Layer, RECORD_SIZE, SLOT_SIZE, height_for, height_limit, nodes_for},
     store::{Outcome, Store},
     tree::Tree,
     types::{LayerFlags, LayerId, LayerKind},
@@ -108,8 +108,15 @@ impl<D: BlockDevice> Store<'_, D> {
         let bytes = self.cache.bytes(slot).get(offset..offset + RECORD_SIZE);
         let layer = bytes.and_then(Layer::decode);
         layer
-            .filter(|layer| usize::from(layer.height) <= crate::format::MAX_HEIGHT && layer.height > 0 || layer.id == 0)
+            .filter(|layer| layer.id == 0 || self.is_possible(layer))
             .ok_or(Error::Corrupt { what: Object::Layer, block: self.cache.block(slot) })
+    }
+
+    /// The record's numbers are such that arithmetic on them stays in bounds.
+    fn is_possible(&self, layer: &Layer) -> bool {
+        let height = (1..=height_limit(self.fan_shift())).contains(&layer.height);
+        let size = layer.sectors.div_ceil(self.spb) <= 1 << 48;
+        height && size && layer.data <= self.layout.total && layer.nodes <= self.layout.total
     }
 
     /// A layer's record; any kind, deleted ones too.
@@ -205,6 +212,12 @@ impl<D: BlockDevice> Store<'_, D> {
             deleted: u32::from(deleted),
             staged: u32::from(layer.flags.contains(LayerFlags::STAGED)),
         }
+    }
+
+    /// What a record adds to the blocks promised and to those that merge gives back.
+    pub(crate) fn sums_of(&self, layer: &Layer) -> (u64, u64) {
+        let tally = self.tally(layer);
+        (tally.guaranteed, tally.reclaimable)
     }
 
     /// Blocks that a guaranteed volume may still come to need: everything that it does not own yet.
@@ -319,14 +332,37 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(length)
     }
 
-    /// The layer with this name among live volumes and snapshots.
+    /// The layer with this name among live volumes and snapshots. Reads the whole catalog.
     pub(crate) fn find_name(&mut self, name: &str) -> Outcome<Option<Layer>, D> {
         let mut next = 1;
-        while let Some(layer) = self.record_from(next)? {
-            if !layer.is_deleted() && layer.kind != LayerKind::Attachment && layer.name.as_str() == name {
+        while let Some(id) = self.next_with_name(next, name)? {
+            let layer = self.layer(id)?;
+            if !layer.is_deleted() && layer.kind != LayerKind::Attachment {
                 return Ok(Some(layer));
             }
-            next = layer.id + 1;
+            next = id + 1;
+        }
+        Ok(None)
+    }
+
+    /// The first record at or after this number that has the name; other records are not decoded.
+    fn next_with_name(&mut self, from: u32, name: &str) -> Outcome<Option<u32>, D> {
+        let mut id = from;
+        while id < self.sb.next_layer {
+            let (page, offset) = self.record_place(id, 0);
+            let Some(slot) = self.page(page)? else {
+                id = self.record_from(id)?.map_or(u32::MAX, |layer| layer.id);
+                continue;
+            };
+            let last = ((page + 1) << self.layout.block_shift) / SLOT_SIZE;
+            let bytes = self.cache.bytes(slot).get(offset..).unwrap_or(&[]);
+            for record in bytes.chunks(index(SLOT_SIZE)) {
+                if id < self.sb.next_layer && Layer::has_name(record, name) {
+                    return Ok(Some(id));
+                }
+                id += 1;
+            }
+            id = id.max(u32::try_from(last).unwrap_or(u32::MAX));
         }
         Ok(None)
     }

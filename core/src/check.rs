@@ -97,6 +97,8 @@ struct Totals {
     children: u64,
     children_found: u64,
     used: u64,
+    guaranteed: u64,
+    reclaimable: u64,
 }
 
 impl Run<'_> {
@@ -176,6 +178,8 @@ impl<D: BlockDevice> Store<'_, D> {
             run.count("layer records", None, u64::from(sb.layers), u64::from(totals.layers));
             run.count("deleted layers", None, u64::from(sb.deleted), u64::from(totals.deleted));
             run.count("staged attachments", None, u64::from(sb.staged), u64::from(totals.staged));
+            run.count("guaranteed blocks", None, sb.guaranteed, totals.guaranteed);
+            run.count("reclaimable blocks", None, sb.reclaimable, totals.reclaimable);
             run.count("children", None, totals.children, totals.children_found);
             let fixed = self.layout.total - self.layout.free_when_unwritten(self.layout.levels(), 0);
             let spares = wide(sb.spares.len());
@@ -207,6 +211,9 @@ impl<D: BlockDevice> Store<'_, D> {
         totals.layers += 1;
         totals.deleted += u32::from(layer.is_deleted());
         totals.staged += u32::from(layer.flags.contains(LayerFlags::STAGED));
+        let (guaranteed, reclaimable) = self.sums_of(layer);
+        totals.guaranteed += guaranteed;
+        totals.reclaimable += reclaimable;
         totals.children += u64::from(layer.children);
         totals.children_found += u64::from(layer.parent != 0);
         if run.first_pass() && layer.parent != 0 {
@@ -306,7 +313,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    fn check_superblocks(&mut self, run: &mut Run<'_>) -> Outcome<(), D> {
+    fn check_superblocks(&mut self, run: &mut Run<'_>) {
         for slot in 0..4u8 {
             let result = self.read_scratch(u64::from(slot));
             let valid = result.is_ok() && Superblock::decode(self.scratch, self.checksum).is_some();
@@ -316,7 +323,6 @@ impl<D: BlockDevice> Store<'_, D> {
                 run.find(&Finding::SuperblockCopy { slot });
             }
         }
-        Ok(())
     }
 }
 
@@ -340,7 +346,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         }
         let part = wide(scratch.len()) * 8;
         let mut run = Run { bitmap: scratch, report, scrub, from: 0, to: 0, sum: Checked::default() };
-        store.check_superblocks(&mut run)?;
+        store.check_superblocks(&mut run);
         while run.from < store.layout.total {
             run.to = (run.from + part).min(store.layout.total);
             run.bitmap.fill(0);

@@ -165,7 +165,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The map of a record that is open, to be changed.
-    pub(crate) fn map_tree(&self, open: &Open) -> Tree {
+    pub(crate) fn map_tree(open: &Open) -> Tree {
         let (holder, offset) = open.root_place();
         Tree {
             holder,
@@ -184,7 +184,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut i = 0;
         while let Some(first) = self.pending.get(i) {
             let mut open = self.open(first.record.layer)?;
-            let mut tree = self.map_tree(&open);
+            let mut tree = Self::map_tree(&open);
             let mut applied = Applied::default();
             while let Some(item) = self.pending.get(i).filter(|item| item.record.layer == first.record.layer) {
                 tree.limit = self.limit_for(open.layer.parent, open.layer.parent_epoch, item.record.address);

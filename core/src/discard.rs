@@ -71,7 +71,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub(crate) fn zero_part(&mut self, volume: LayerId, address: u64, within: u64, sectors: u64) -> Result<(), D> {
         let head = self.store.head(volume)?;
         let (entry, _) = self.store.effective(&head, address)?;
-        let base = entry.is_empty() && address * self.store.spb < self.store.sb.base.sectors;
+        let base = entry.is_empty() && address * self.store.spb < self.store.base_sectors(&head);
         if !entry.is_block() && !base {
             return Ok(());
         }
@@ -86,11 +86,11 @@ impl<D: BlockDevice> Store<'_, D> {
         while address < end {
             let head = self.head(volume)?;
             let run = self.run(&head, address, end - address)?;
-            let over_base = address * self.spb < self.sb.base.sectors;
+            let over_base = address * self.spb < self.base_sectors(&head);
             let target = if over_base { Entry::ZERO } else { Entry::EMPTY };
             let done = !run.entry.is_block() && (!over_base || !run.entry.is_empty());
             if done {
-                let base_blocks = self.sb.base.sectors.div_ceil(self.spb);
+                let base_blocks = self.base_sectors(&head).div_ceil(self.spb);
                 address = if over_base || address >= base_blocks { address + run.count } else { address + 1 };
                 continue;
             }
@@ -104,7 +104,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut head = *head;
         loop {
             let known = self.pending.find(head.id, address);
-            let growth = self.growth_of(&head, address, &known)?;
+            let growth = self.growth_of(&head, address, known.as_ref())?;
             let demand = Demand { items: usize::from(known.is_none()), growth, ..Demand::default() };
             let gives_back = u64::from(known.is_some_and(|item| item.reserved));
             let room = self.fits(&Demand { blocks: gives_back, ..demand });

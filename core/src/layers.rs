@@ -72,8 +72,10 @@ impl<D: BlockDevice> Store<'_, D> {
         if self.sb.guaranteed <= self.durable.guaranteed {
             return Ok(());
         }
+        // The new record's pages come out of the reserve, which has them for this.
+        let pages = 4 * (u64::from(self.sb.catalog_height) + 3);
         let needed = self.reserve() + self.sb.guaranteed;
-        match needed.saturating_sub(self.sb.free + self.sb.reclaimable) {
+        match needed.saturating_sub(self.sb.free + self.sb.reclaimable + pages) {
             0 => Ok(()),
             missing => Err(Error::NoSpace { missing }),
         }

@@ -48,7 +48,8 @@ impl<D: BlockDevice> Store<'_, D> {
     fn unit_cost(&self, children: u64) -> u64 {
         let height = u64::from(self.sb.max_height);
         let trees = if children > 1 { children + 4 } else { 2 };
-        2 * height * trees + (height + 2) * self.mark_cost()
+        let lookups = if children > 8 { (height + 1) * self.search_cost(children) } else { 0 };
+        2 * height * trees + (height + 2) * self.mark_cost() + lookups
     }
 
     /// Operations to change the records at the end of a step and to commit.

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Object},
     format::{
         BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, Record, SUPERBLOCK_SIZE, SUPERBLOCKS, SpaceEntry,
-        Superblock, UNIT_HEADER, Unit, VERSION, height_for,
+        Superblock, UNIT_HEADER, Unit, VERSION, height_for, height_limit,
     },
     pending::{ITEM, Item, Pending},
     store::{Outcome, Store},
@@ -44,10 +44,10 @@ impl FormatOptions {
     /// Sizes that suit the block size: small blocks are taken for small machines.
     pub const fn new(block_size: u32, uuid: [u8; 16]) -> Self {
         let (pending, journal_units) = match block_size {
-            0..=1023 => (24, 16),
+            0..=1023 => (12, 16),
             1024..=2047 => (48, 32),
             2048..=4095 => (96, 64),
-            _ => (256, 128),
+            _ => (192, 128),
         };
         Self { block_size, uuid, pending, journal_units, force: false, checksum: crc32c }
     }
@@ -110,7 +110,7 @@ const fn levels(items: u64, fan: u32) -> usize {
 
 /// A path of each tree has to be in memory at once, two maps' in a merge; one block more is scratch.
 const fn bytes_for(block_size: usize, pending: usize, map: usize, space: usize, catalog: usize) -> usize {
-    let slots = map + catalog + space + 3;
+    let slots = map + catalog + space + 2;
     pending * ITEM + block_size + Cache::memory_for(slots, block_size)
 }
 
@@ -208,6 +208,8 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 self.device.write(sector, bytes).map_err(Error::Device)?;
             }
         }
+        // The journal of an old pool goes only when no superblock can lead to it any more.
+        self.device.flush().map_err(Error::Device)?;
         for block in 0..GROUP_START + self.layout.journal_blocks {
             self.write_scratch(block)?;
         }
@@ -467,8 +469,8 @@ fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) ->
     if geometry.sectors / spb < sb.total {
         return Err(Error::DeviceTooSmall { needed: sb.total * spb, actual: geometry.sectors });
     }
-    let heights =
-        usize::from(sb.catalog_height) <= 8 && (1..=crate::format::MAX_HEIGHT).contains(&usize::from(sb.max_height));
+    let limit = height_limit(u32::from(sb.block_shift) - 4);
+    let heights = sb.catalog_height <= limit.min(8) && (1..=limit).contains(&sb.max_height);
     let layout = Layout {
         block_shift: u32::from(sb.block_shift),
         total: sb.total,
@@ -488,6 +490,9 @@ fn needed_for(sb: &Superblock) -> usize {
     bytes_for(1 << shift, index(u64::from(sb.pending)), usize::from(sb.max_height), space, catalog.max(2))
 }
 
+/// Sectors of a base device that its fingerprint covers.
+const SAMPLES: u64 = 16;
+
 /// Checksum over sampled sectors of a base device: recognises the wrong one, does not prove the right one.
 pub(crate) fn identify<B: BlockDevice>(
     base: &mut B,
@@ -505,7 +510,6 @@ pub(crate) fn identify<B: BlockDevice>(
     let buffer = buffer.get_mut(..index(u64::from(sector_size)));
     let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: index(u64::from(sector_size)) })?;
     let mut fingerprint = 0;
-    const SAMPLES: u64 = 16;
     for sample in 0..SAMPLES {
         let sector = (geometry.sectors - 1) / (SAMPLES - 1) * sample;
         base.read(sector, buffer).map_err(Error::Device)?;

@@ -8,7 +8,8 @@ use crate::{
     format::Entry,
     locate::Run,
     pool::{Pool, Result},
-    types::{Extent, ExtentKind, LayerId},
+    store::Store,
+    types::{Extent, ExtentKind, LayerId, LayerKind},
 };
 
 impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
@@ -44,7 +45,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 
     /// Reads a part of one run; `sector` is where it starts in the layer.
     fn read_run(&mut self, head: &Head, run: &Run, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
-        if run.entry.is_empty() {
+        if run.entry.is_empty() && self.store.base_sectors(head) > sector {
             return self.read_base(sector, buffer);
         }
         if !run.entry.is_block() {
@@ -104,7 +105,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         }
         self.store.scratch.fill(0);
         let first = address * self.store.spb;
-        let there = self.store.sb.base.sectors.saturating_sub(first);
+        let there = self.store.base_sectors(head).saturating_sub(first);
         if entry.is_empty() && there > 0 {
             let bytes = self.store.bytes_of(there).min(self.store.scratch.len());
             let part = self.store.scratch.get_mut(..bytes).unwrap_or(&mut []);
@@ -137,6 +138,13 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             ExtentKind::Zero
         };
         Ok(Extent { sector, count, kind })
+    }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// Sectors of the base device that show through a layer: none through an attachment.
+    pub(crate) fn base_sectors(&self, head: &Head) -> u64 {
+        if head.kind == LayerKind::Attachment { 0 } else { self.sb.base.sectors }
     }
 }
 

@@ -102,7 +102,7 @@ impl<D: BlockDevice> Store<'_, D> {
         if old.is_empty() {
             return Ok(());
         }
-        let mut tree = self.map_tree(open);
+        let mut tree = Self::map_tree(open);
         let node = self.node_mut(&mut tree, slot, offset)?;
         old.encode(self.cache.bytes_mut(node), 0);
         open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.nodes);
@@ -111,7 +111,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Removes every entry of a map from an address on. The volume owns nothing of it.
     fn cut(&mut self, open: &mut Open, address: u64) -> Outcome<(), D> {
-        let mut tree = self.map_tree(open);
+        let mut tree = Self::map_tree(open);
         let fan = self.span(1);
         let (mut holder, mut offset) = (tree.holder, tree.offset);
         if address >= self.span(tree.height) {

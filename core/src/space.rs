@@ -32,8 +32,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// Makes a node ready to be changed in this checkpoint: `parent` and `offset` say where its entry is.
     fn space_node_mut(&mut self, parent: Slot, offset: usize, level: u32, position: u64) -> Outcome<Slot, D> {
         let entry = self.space_entry(parent, offset);
-        let generation = self.sb.generation.to_le_bytes();
-        let generation = crate::bytes::u32_at(&generation, 0).max(1);
+        let generation = self.sb.generation & ((1 << 47) - 1);
         if entry.generation == generation {
             let slot = self.space_load(&entry, level, position)?;
             if !self.cache.is_dirty(slot) {
@@ -340,7 +339,8 @@ impl<D: BlockDevice> Store<'_, D> {
     /// operation itself writes little.
     pub(crate) fn refill_spares(&mut self) -> Outcome<(), D> {
         let have = self.sb.spares.len() + self.spares_next.len();
-        if have >= SPARES_LOW {
+        // While the pool grows, the durable map is of another shape than the layout in force.
+        if have >= SPARES_LOW || self.sb.total != self.durable.total {
             return Ok(());
         }
         for _ in have..SPARES_FULL {
@@ -348,7 +348,11 @@ impl<D: BlockDevice> Store<'_, D> {
             if !spare_room {
                 break;
             }
-            let Ok((block, _)) = self.allocate(1) else { break };
+            let block = match self.allocate(1) {
+                Ok((block, _)) => block,
+                Err(Error::NoSpace { .. }) => break,
+                Err(error) => return Err(error),
+            };
             self.space_mark(block, true)?;
             self.sb.free += 1;
             let _ = self.sb.spares.push(block);

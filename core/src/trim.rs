@@ -29,7 +29,11 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn trim(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge, D> {
         let peers = self.children_of(layer.id)?;
         let mut open = self.open(layer.id)?;
-        let mut tree = Tree { keep_birth: true, ..self.map_tree(&open) };
+        if self.sb.merge.front == 0 {
+            // What changes from here on arms it again.
+            open.layer.flags.remove(LayerFlags::ARMED);
+        }
+        let mut tree = Tree { keep_birth: true, ..Self::map_tree(&open) };
         let mut applied = Applied::default();
         let end = self.span(layer.height);
         let children = u64::from(layer.children);
@@ -38,7 +42,6 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         let done = self.sb.merge.front >= end;
         if done {
-            open.layer.flags.remove(LayerFlags::ARMED);
             self.sb.merge = MergeState::default();
             self.sb.hint = 0;
         }

@@ -175,7 +175,7 @@ impl WhatIf<'_> {
             self.freed.data += 1;
         } else {
             let _ = going.open_nodes.push((owned.level, owned.address, false));
-            if going.stays && self.holds_ancestors(store, &going, &owned)? {
+            if going.stays && Self::holds_ancestors(store, &going, &owned)? {
                 for node in &mut going.open_nodes {
                     node.2 = true;
                 }
@@ -186,12 +186,7 @@ impl WhatIf<'_> {
     }
 
     /// The node has entries that belong to an ancestor: a branching point keeps those.
-    fn holds_ancestors<D: BlockDevice>(
-        &self,
-        store: &mut Store<'_, D>,
-        going: &Going,
-        owned: &Owned,
-    ) -> Result<bool, D> {
+    fn holds_ancestors<D: BlockDevice>(store: &mut Store<'_, D>, going: &Going, owned: &Owned) -> Result<bool, D> {
         let limit = going.walk.limit(store, owned.address);
         let slot = store.load(&owned.entry, Object::MapNode)?;
         Ok((0..store.span(1)).any(|i| {

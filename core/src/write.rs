@@ -68,12 +68,12 @@ impl<D: BlockDevice> Store<'_, D> {
             demand.promised = u64::from(known.is_none_or(|item| !item.reserved) && !self.tree_owns(head, address)?);
             return Ok(demand);
         }
-        demand.growth = self.growth_of(head, address, &known)?;
+        demand.growth = self.growth_of(head, address, known.as_ref())?;
         Ok(demand)
     }
 
     /// Growth of the map on account of a record that is to be made.
-    pub(crate) fn growth_of(&mut self, head: &Head, address: u64, known: &Option<Item>) -> Outcome<u64, D> {
+    pub(crate) fn growth_of(&mut self, head: &Head, address: u64, known: Option<&Item>) -> Outcome<u64, D> {
         if known.is_some() || head.is_guaranteed() {
             return Ok(0);
         }

@@ -27,8 +27,8 @@ impl<'a> RamDisk<'a> {
 
     /// A disk of sectors of `sector_size` bytes (a power of two, at least 512).
     pub fn with_sector_size(bytes: &'a mut [u8], sector_size: u32) -> Self {
-        let sectors = bytes.len() as u64 / u64::from(sector_size.max(1));
-        Self { bytes, geometry: Geometry::new(sector_size, sectors) }
+        let sectors = bytes.len() as u64 / u64::from(sector_size.max(512));
+        Self { bytes, geometry: Geometry::new(sector_size.max(512), sectors) }
     }
 
     fn range(&self, sector: u64, length: usize) -> Result<core::ops::Range<usize>, OutOfRange> {

@@ -3,7 +3,7 @@
 //! ```text
 //!          0               6       8              12             16
 //! map      | block (48)    | flags | birth        | crc-32c      |
-//! space    | free (48)     | flags | generation   | crc-32c      |
+//! space    | free (48)     | g | c | generation   | crc-32c      |   g: 15 more bits of it, c: copy
 //! ```
 
 use crate::bytes::{put_u16, put_u32, put_u48, u16_at, u32_at, u48_at};
@@ -82,8 +82,8 @@ pub struct SpaceEntry {
     pub free: u64,
     /// Which of the two places is valid, 0 or 1.
     pub copy: u16,
-    /// Low half of the generation that wrote it.
-    pub generation: u32,
+    /// Low 47 bits of the generation that wrote it: 32 in their own field, 15 above the copy.
+    pub generation: u64,
     /// Checksum of the node.
     pub crc: u32,
 }
@@ -94,7 +94,7 @@ impl SpaceEntry {
         Self {
             free: u48_at(bytes, offset),
             copy: u16_at(bytes, offset + 6) & 1,
-            generation: u32_at(bytes, offset + 8),
+            generation: u64::from(u32_at(bytes, offset + 8)) | u64::from(u16_at(bytes, offset + 6) >> 1) << 32,
             crc: u32_at(bytes, offset + 12),
         }
     }
@@ -102,8 +102,9 @@ impl SpaceEntry {
     /// Stores the entry at `offset`.
     pub fn encode(&self, bytes: &mut [u8], offset: usize) {
         put_u48(bytes, offset, self.free);
-        put_u16(bytes, offset + 6, self.copy);
-        put_u32(bytes, offset + 8, self.generation);
+        let [a, b, c, d, e, f, _, _] = self.generation.to_le_bytes();
+        put_u16(bytes, offset + 6, (u16::from_le_bytes([e, f]) << 1) | self.copy & 1);
+        put_u32(bytes, offset + 8, u32::from_le_bytes([a, b, c, d]));
         put_u32(bytes, offset + 12, self.crc);
     }
 

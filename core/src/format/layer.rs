@@ -167,6 +167,13 @@ impl Layer {
         })
     }
 
+    /// The record at the start of `bytes` is not free and has this name; nothing else is looked at.
+    pub fn has_name(bytes: &[u8], name: &str) -> bool {
+        let length = bytes.get(NAME_LENGTH).copied().map_or(0, usize::from);
+        let stored = bytes.get(NAME..NAME + length);
+        length == name.len() && stored == Some(name.as_bytes()) && bytes.get(..4) != Some(&[0; 4])
+    }
+
     /// Stores the record at the start of `bytes`.
     pub fn encode(&self, bytes: &mut [u8]) {
         put_u32(bytes, 0, self.id);

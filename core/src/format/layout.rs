@@ -112,6 +112,11 @@ impl Layout {
     }
 }
 
+/// Levels of nodes that any map of this fan-out can have.
+pub fn height_limit(fan_shift: u32) -> u8 {
+    u8::try_from(48u32.div_ceil(fan_shift.max(1))).unwrap_or(u8::MAX)
+}
+
 /// Levels of nodes that a map of `blocks` blocks needs, at least one.
 pub fn height_for(blocks: u64, fan_shift: u32) -> u8 {
     let mut height = 1;

@@ -1,0 +1,170 @@
+//! Opening a pool for the time of one command: device, base, workspace, mount, work, unmount.
+
+use std::{fs, path::Path};
+
+use cowl::{BlockDevice, Error, Geometry, MountOptions, Pool};
+
+use super::{
+    failure::{Failure, Kind},
+    size::Bytes,
+    ui::Ui,
+};
+use crate::{DeviceError, FileOptions, HostDevice};
+
+/// A pool on a file or block device, with or without a base.
+pub type HostPool<'w, 'd> = Pool<'w, &'d mut HostDevice, &'d mut Base>;
+
+/// What a command does with the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Only reads; others may read at the same time.
+    Read,
+    /// Changes it.
+    Write,
+}
+
+/// The read-only device under a pool, or its absence.
+#[derive(Debug)]
+pub enum Base {
+    /// There is none.
+    None,
+    /// A file or block device.
+    Device(HostDevice),
+}
+
+impl Base {
+    /// Opens the base that was given on the command line.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(path: Option<&Path>) -> Result<Self, DeviceError> {
+        match path {
+            None => Ok(Self::None),
+            Some(path) => {
+                HostDevice::open(path, &FileOptions::new().read_only(true).sector_size(512)).map(Self::Device)
+            }
+        }
+    }
+}
+
+impl BlockDevice for Base {
+    type Error = DeviceError;
+
+    fn geometry(&self) -> Geometry {
+        match self {
+            Self::None => Geometry { read_only: true, ..Geometry::new(512, 0) },
+            Self::Device(device) => device.geometry(),
+        }
+    }
+
+    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
+        match self {
+            Self::None => {
+                buffer.fill(0);
+                Ok(())
+            }
+            Self::Device(device) => device.read(sector, buffer),
+        }
+    }
+
+    fn write(&mut self, _sector: u64, _buffer: &[u8]) -> Result<(), DeviceError> {
+        Err(DeviceError::other("write", Path::new("the base"), "it is read-only"))
+    }
+
+    fn flush(&mut self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+}
+
+/// Mounts the pool, does the work, and unmounts it, also when the work fails.
+///
+/// # Errors
+/// Those of opening and mounting, then those of the work, then those of the unmount.
+pub fn with_pool<T>(
+    ui: &Ui,
+    path: &Path,
+    access: Access,
+    work: impl FnOnce(&mut HostPool<'_, '_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let read_only = access == Access::Read;
+    let mut device = open(path, read_only)?;
+    let mut base = Base::open(ui.base.as_deref())?;
+    let options = MountOptions { read_only, checksum: crate::crc32c };
+    let mut size = workspace_size(ui, device.size());
+    loop {
+        let mut workspace = vec![0; size];
+        match Pool::mount_on_base(&mut device, &mut base, &mut workspace, &options) {
+            Ok(mut pool) => {
+                let done = work(&mut pool);
+                return finish(pool, read_only, path, done);
+            }
+            Err(Error::WorkspaceTooSmall { needed }) if ui.workspace.is_none() && needed > size => size = needed,
+            Err(error) => return Err(explain(error, path)),
+        }
+    }
+}
+
+fn explain(error: Error<DeviceError>, path: &Path) -> Failure {
+    let cut_off = matches!(error, Error::DeviceTooSmall { .. });
+    let failure = Failure::from(error).during(format_args!("cannot open {}", path.display()));
+    if cut_off {
+        Failure { kind: Kind::Damage, ..failure }
+            .hint("the pool was larger: a copy that is not whole, or a file that was cut off")
+    } else {
+        failure
+    }
+}
+
+fn finish<T>(pool: HostPool<'_, '_>, read_only: bool, path: &Path, done: Result<T, Failure>) -> Result<T, Failure> {
+    if read_only {
+        pool.abandon();
+        return done;
+    }
+    let closed = pool.unmount().map(drop);
+    let done = done?;
+    closed.map_err(|error| Failure::from(error).during(format_args!("cannot close {}", path.display())))?;
+    Ok(done)
+}
+
+fn open(path: &Path, read_only: bool) -> Result<HostDevice, Failure> {
+    let device = HostDevice::open(path, &FileOptions::new().read_only(read_only))?;
+    if device.geometry().sectors == 0 {
+        return Err(Failure::new(Kind::NotFound, format!("{} is empty: there is no pool in it", path.display()))
+            .hint("`cowl format` makes a pool"));
+    }
+    Ok(device)
+}
+
+/// Memory for a pool on a device of so many bytes: what was asked for, else an eighth of the device from 1 to 64 MiB.
+pub fn workspace_size(ui: &Ui, device: u64) -> usize {
+    let size = ui.workspace.unwrap_or_else(|| (device / 8).clamp(1 << 20, 64 << 20));
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+/// Refuses a path that is in use as another argument of the same command.
+///
+/// # Errors
+/// The two are the same file.
+pub fn different_files(a: &Path, b: &Path) -> Result<(), Failure> {
+    match (fs::canonicalize(a), fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) if a == b => Err(Failure::new(Kind::Usage, format!("{} cannot be both", a.display()))),
+        _ => Ok(()),
+    }
+}
+
+/// Fails unless the number is a whole number of sectors; gives the sectors.
+///
+/// # Errors
+/// [`Kind::Usage`].
+pub fn whole_sectors(what: &str, bytes: u64, sector: u32) -> Result<u64, Failure> {
+    let sector = u64::from(sector);
+    if bytes.is_multiple_of(sector) {
+        return Ok(bytes / sector);
+    }
+    let (below, above) = (bytes / sector * sector, bytes.div_ceil(sector) * sector);
+    Err(Failure::new(
+        Kind::Usage,
+        format!("the {what} of {bytes} bytes is not a whole number of sectors of {}", Bytes(sector)),
+    )
+    .hint(format!("use {below} or {above}")))
+}

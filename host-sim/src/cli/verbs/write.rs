@@ -1,0 +1,144 @@
+//! `cowl write`: standard input into a volume, at any byte; durable when the command ends.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::AsFd,
+    path::PathBuf,
+};
+
+use cowl::LayerInfo;
+use embedded_io::{Seek as _, SeekFrom, Write as _};
+use serde::Serialize;
+
+use super::super::{
+    failure::{Failure, Kind},
+    interrupt, select,
+    session::{Access, HostPool, with_pool},
+    size::{Bytes, parse_size},
+    ui::{Progress, Report, Style, Ui, Unit},
+    view::Units,
+};
+
+/// Bytes moved at a time.
+const CHUNK: usize = 1 << 20;
+/// Bytes written between two flushes.
+const FLUSH_EVERY: u64 = 256 << 20;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cowl write p.cowl vm --offset 1M < patch.bin
+  printf hello | cowl write p.cowl vm --offset 7")]
+pub struct Args {
+    /// The pool
+    pool: PathBuf,
+    /// The volume
+    volume: String,
+    /// Where to begin, in bytes
+    #[arg(long, default_value = "0", value_parser = parse_size)]
+    offset: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Written {
+    volume: String,
+    offset: u64,
+    length: u64,
+}
+
+impl Report for Written {
+    fn text(&self, _style: Style, out: &mut dyn io::Write) -> io::Result<()> {
+        writeln!(out, "{}: {} written at {}", self.volume, Bytes(self.length), self.offset)
+    }
+}
+
+pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
+    let report = with_pool(ui, &args.pool, Access::Write, |pool| {
+        let volume = select::volume(pool, &args.volume)?;
+        let mut written = 0;
+        let mut bar = ui.progress("write", input_size(), Unit::Bytes);
+        let copied = copy(pool, &volume, args.offset, &mut written, &mut bar);
+        bar.finish();
+        let flushed = pool.flush().map_err(Failure::from);
+        copied.and(flushed).map_err(|failure| {
+            failure.during(format_args!("{written} bytes were written to {}, then", select::show(&volume)))
+        })?;
+        Ok(Written { volume: volume.name.to_string(), offset: args.offset, length: written })
+    })?;
+    ui.show(&report)
+}
+
+fn copy(
+    pool: &mut HostPool<'_, '_>,
+    volume: &LayerInfo,
+    offset: u64,
+    written: &mut u64,
+    bar: &mut Progress,
+) -> Result<(), Failure> {
+    let total = Units::of(pool).sectors(volume.sectors);
+    let mut room = total.checked_sub(offset).ok_or_else(|| {
+        Failure::new(Kind::Usage, format!("{} ends at byte {total}, before the offset", select::show(volume)))
+    })?;
+    let mut input = io::stdin().lock();
+    let mut buffer = vec![0; CHUNK];
+    let mut flushed = 0;
+    loop {
+        interrupt::check("not everything was written", "what was written is durable; give a later --offset to go on")?;
+        let length = fill(&mut input, &mut buffer)?;
+        if length == 0 {
+            return Ok(());
+        }
+        let fits = usize::try_from(room).unwrap_or(usize::MAX).min(length);
+        let mut cursor = pool.cursor(volume.id)?;
+        cursor.seek(SeekFrom::Start(offset + *written))?;
+        cursor.write_all(&buffer[..fits])?;
+        room -= fits as u64;
+        *written += fits as u64;
+        bar.set(*written);
+        if fits < length {
+            return Err(Failure::new(Kind::Refused, "the input is longer than the volume")
+                .hint("`cowl resize` makes the volume larger"));
+        }
+        if *written - flushed >= FLUSH_EVERY {
+            pool.flush()?;
+            flushed = *written;
+        }
+    }
+}
+
+/// Bytes that standard input has, if it is a file; 0 if nobody knows.
+fn input_size() -> u64 {
+    let file = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+    file.and_then(|file| file.metadata()).map_or(0, |metadata| metadata.len())
+}
+
+/// Reads until the buffer is full or the input ends: pipes come in small pieces.
+fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Failure> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match input.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && !interrupt::asked() => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
+            Err(error) => return Err(Failure::new(Kind::Io, format!("cannot read standard input: {error}"))),
+        }
+    }
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fill;
+
+    #[test]
+    fn input_that_comes_in_pieces_fills_the_buffer() {
+        let mut input = std::io::Read::chain(&b"abc"[..], &b"defg"[..]);
+        let mut buffer = [0; 5];
+        assert_eq!(fill(&mut input, &mut buffer).unwrap(), 5);
+        assert_eq!(&buffer, b"abcde");
+        assert_eq!(fill(&mut input, &mut buffer).unwrap(), 2);
+        assert_eq!(fill(&mut input, &mut buffer).unwrap(), 0);
+    }
+}

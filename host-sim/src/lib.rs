@@ -1,0 +1,50 @@
+//! cowl on a host with an operating system.
+//!
+//! * [`device`]: [`FileDevice`] and [`LinuxBlockDevice`], the devices on which pools live there.
+//! * [`crc32c`]: the processor's own CRC instruction, to be handed to cowl as its [`Checksum`](cowl::Checksum).
+//! * [`cli`]: the `cowl` command, verb by verb; [`demo`]: what `cowl demo` shows.
+//! * [`sim`]: the simulated disk, the reference model, and histories with power cuts.
+//!
+//! A pool on a file, in a few lines:
+//!
+//! ```no_run
+//! use cowl::{Attributes, FormatOptions, LayerFlags, MountOptions, Pool};
+//! use cowl_host::FileDevice;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut device = FileDevice::create("pool.cowl", 64 << 20)?;
+//! let mut workspace = vec![0; 1 << 20];
+//! Pool::format(&mut device, &mut workspace, &FormatOptions::new(4096, [7; 16]))?;
+//!
+//! let mut pool = Pool::mount(&mut device, &mut workspace, &MountOptions::default())?;
+//! let vm = pool.create(&Attributes { name: "vm", ..Attributes::default() }, 2048, LayerFlags::empty())?;
+//! pool.write(vm, 0, &[1; 512])?;
+//! pool.flush()?;
+//! pool.unmount()?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod cli;
+pub mod demo;
+pub mod device;
+pub mod sim;
+
+pub use device::{DeviceError, FileDevice, FileOptions, HostDevice, LinuxBlockDevice};
+
+/// CRC-32C by the processor's instruction where it has one: the same sums as [`cowl::crc32c`], many times faster.
+pub fn crc32c(so_far: u32, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(so_far, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_hardware_checksum_is_the_software_checksum() {
+        let bytes: Vec<u8> = (0..10_000_u32).map(|i| (i * 7 % 251) as u8).collect();
+        for cut in [0, 1, 511, 4096, 9_999] {
+            let (head, tail) = bytes.split_at(cut);
+            assert_eq!(super::crc32c(super::crc32c(0, head), tail), cowl::crc32c(0, &bytes));
+        }
+    }
+}

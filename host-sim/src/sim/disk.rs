@@ -1,0 +1,204 @@
+//! The simulated disk: what is durable, and what was written since the last flush.
+//!
+//! Sectors are shared between copies, so that a disk is cheap to fork. A *cut* is taken after a chosen write: it holds the
+//! durable image and the writes that were pending, from which every state that power loss may leave is made.
+
+use std::{cell::RefCell, rc::Rc};
+
+use cowl::{BlockDevice, Geometry};
+
+/// A sector's bytes; `None` is zeros.
+pub type Sector = Option<Rc<[u8]>>;
+
+/// A call that reached the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// So many sectors were written from this one on.
+    Write(u64, u64),
+    /// A flush.
+    Flush,
+}
+
+/// The state of a disk at a moment: durable sectors, pending writes in order.
+#[derive(Debug, Clone, Default)]
+pub struct Image {
+    /// What survives.
+    pub durable: Vec<Sector>,
+    /// What may or may not.
+    pub pending: Vec<(u64, Rc<[u8]>)>,
+}
+
+/// What happens to a pending sector at a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fate {
+    /// It keeps its old bytes.
+    Old,
+    /// It has the new bytes.
+    New,
+    /// It is torn.
+    Garbage,
+}
+
+impl Image {
+    /// The disk after a power cut, given what happens to each pending sector.
+    pub fn after_cut(&self, fate: impl Fn(usize) -> Fate) -> Vec<Sector> {
+        let mut sectors = self.durable.clone();
+        for (i, (sector, bytes)) in self.pending.iter().enumerate() {
+            match fate(i) {
+                Fate::Old => {}
+                Fate::New => sectors[*sector as usize] = Some(bytes.clone()),
+                Fate::Garbage => sectors[*sector as usize] = Some(garbage(bytes.len())),
+            }
+        }
+        sectors
+    }
+}
+
+/// What a torn sector holds: never a tag, never zeros.
+fn garbage(length: usize) -> Rc<[u8]> {
+    (0..length).map(|i| (i as u8).wrapping_mul(31) ^ 0xa5).collect()
+}
+
+/// The bytes are those of a torn sector.
+pub fn is_garbage(bytes: &[u8]) -> bool {
+    *bytes == *garbage(bytes.len())
+}
+
+#[derive(Debug, Default)]
+struct State {
+    image: Image,
+    current: Vec<Sector>,
+    sector_size: usize,
+    calls: Vec<Call>,
+    cuts: Option<Vec<Image>>,
+    lying: bool,
+    fail_after: Option<u64>,
+}
+
+/// A disk in memory that remembers what a flush has made durable. Copies of the handle are the same disk.
+#[derive(Debug, Clone)]
+pub struct SimDisk {
+    state: Rc<RefCell<State>>,
+}
+
+/// The simulated disk refused a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failed;
+
+impl SimDisk {
+    /// A disk of zeros.
+    pub fn new(sector_size: usize, sectors: usize) -> Self {
+        Self::from_sectors(sector_size, vec![None; sectors])
+    }
+
+    /// A disk with this content, all of it durable.
+    pub fn from_sectors(sector_size: usize, sectors: Vec<Sector>) -> Self {
+        let image = Image { durable: sectors.clone(), pending: Vec::new() };
+        let state = State { image, current: sectors, sector_size, ..State::default() };
+        Self { state: Rc::new(RefCell::new(state)) }
+    }
+
+    /// Another disk in the same state, pending writes included.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let state = self.state.borrow();
+        let state = State {
+            image: state.image.clone(),
+            current: state.current.clone(),
+            sector_size: state.sector_size,
+            lying: state.lying,
+            ..State::default()
+        };
+        Self { state: Rc::new(RefCell::new(state)) }
+    }
+
+    /// The durable image and the pending writes.
+    pub fn image(&self) -> Image {
+        self.state.borrow().image.clone()
+    }
+
+    /// Takes an image after every write from now on.
+    pub fn start_cuts(&self) {
+        self.state.borrow_mut().cuts = Some(Vec::new());
+    }
+
+    /// The images that were taken, one for each write.
+    pub fn take_cuts(&self) -> Vec<Image> {
+        self.state.borrow_mut().cuts.take().unwrap_or_default()
+    }
+
+    /// The calls since the last time.
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.state.borrow_mut().calls)
+    }
+
+    /// From now on a flush says yes and does nothing.
+    pub fn lie(&self) {
+        self.state.borrow_mut().lying = true;
+    }
+
+    /// After so many more writes and flushes every further one fails.
+    pub fn fail_after(&self, calls: u64) {
+        self.state.borrow_mut().fail_after = Some(calls);
+    }
+}
+
+impl State {
+    fn may_fail(&mut self) -> Result<(), Failed> {
+        match &mut self.fail_after {
+            Some(0) => Err(Failed),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl BlockDevice for SimDisk {
+    type Error = Failed;
+
+    fn geometry(&self) -> Geometry {
+        let state = self.state.borrow();
+        Geometry::new(state.sector_size as u32, state.current.len() as u64)
+    }
+
+    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Failed> {
+        let state = self.state.borrow();
+        for (i, part) in buffer.chunks_mut(state.sector_size).enumerate() {
+            match state.current.get(sector as usize + i).ok_or(Failed)? {
+                Some(bytes) => part.copy_from_slice(bytes),
+                None => part.fill(0),
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Failed> {
+        let state = &mut *self.state.borrow_mut();
+        state.may_fail()?;
+        for (i, part) in buffer.chunks(state.sector_size).enumerate() {
+            let bytes: Rc<[u8]> = part.into();
+            *state.current.get_mut(sector as usize + i).ok_or(Failed)? = Some(bytes.clone());
+            state.image.pending.push((sector + i as u64, bytes));
+        }
+        state.calls.push(Call::Write(sector, (buffer.len() / state.sector_size) as u64));
+        if let Some(cuts) = &mut state.cuts {
+            cuts.push(state.image.clone());
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Failed> {
+        let state = &mut *self.state.borrow_mut();
+        state.may_fail()?;
+        state.calls.push(Call::Flush);
+        if !state.lying {
+            for (sector, bytes) in state.image.pending.drain(..) {
+                state.image.durable[sector as usize] = Some(bytes);
+            }
+        }
+        Ok(())
+    }
+}

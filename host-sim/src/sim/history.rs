@@ -1,0 +1,344 @@
+//! Histories: sequences of operations, applied to a pool and to the model side by side.
+
+use cowl::{Attributes, BlockDevice, Error, FormatOptions, LayerFlags, LayerId, MountOptions, Pool};
+
+use super::model::{Found, Layer, Model, bytes_of};
+
+/// An operation. Layers are chosen by position among those that are live, so every history is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// Writes sectors of a volume: volume, first sector, number, tag.
+    Write(u8, u16, u8, u64),
+    /// Zeroes sectors of a volume: volume, first sector, number.
+    Zero(u8, u16, u8),
+    /// Discards: volume, first sector, number.
+    Discard(u8, u16, u8),
+    /// Flushes.
+    Flush,
+    /// Takes a snapshot of a volume.
+    Snapshot(u8),
+    /// Rolls a volume back to a snapshot; keeps the old head or not.
+    Rollback(u8, u8, bool),
+    /// Clones a snapshot.
+    Clone(u8),
+    /// Deletes a layer.
+    Delete(u8),
+    /// A step of merge, with this much budget beyond the least.
+    Merge(u16),
+    /// Gives a volume another size in sectors.
+    Resize(u8, u16),
+    /// A checkpoint.
+    Checkpoint,
+    /// The process is killed and the pool mounted again.
+    Kill,
+}
+
+/// The shape of the pools that histories run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Bytes in a block.
+    pub block_size: u32,
+    /// Bytes in a sector.
+    pub sector_size: usize,
+    /// Blocks of the device.
+    pub blocks: usize,
+    /// Records of the pending table.
+    pub pending: u32,
+    /// Units of the journal.
+    pub journal_units: u32,
+    /// Bytes of workspace beyond the least.
+    pub more_workspace: usize,
+    /// Sectors of the first volume.
+    pub sectors: usize,
+    /// Properties of the first volume.
+    pub flags: LayerFlags,
+}
+
+impl Config {
+    /// The smallest pool: a volume of a few blocks of 512 bytes, the smallest table and journal.
+    pub const TINY: Self = Self {
+        block_size: 512,
+        sector_size: 512,
+        blocks: 400,
+        pending: 2,
+        journal_units: 3,
+        more_workspace: 0,
+        sectors: 4,
+        flags: LayerFlags::empty(),
+    };
+
+    /// Sectors of the device.
+    pub fn device_sectors(&self) -> usize {
+        self.blocks * self.block_size as usize / self.sector_size
+    }
+
+    /// A workspace for it.
+    pub fn workspace(&self) -> Vec<u8> {
+        let limits = cowl::Limits { pending: self.pending, ..cowl::Limits::new(self.block_size, self.blocks as u64) };
+        vec![0; cowl::workspace_size(self.block_size, limits) + self.more_workspace]
+    }
+
+    /// How it is formatted.
+    pub fn format(&self) -> FormatOptions {
+        FormatOptions {
+            pending: self.pending,
+            journal_units: self.journal_units,
+            checksum: crate::crc32c,
+            ..FormatOptions::new(self.block_size, [7; 16])
+        }
+    }
+
+    /// Many shapes, for histories.
+    pub fn shapes() -> Vec<Self> {
+        let mut shapes = Vec::new();
+        for (block_size, sector_size, blocks, sectors) in [
+            (512, 512, 900, 10),
+            (512, 512, 3000, 100),
+            (1024, 512, 1200, 40),
+            (4096, 512, 1500, 100),
+            (4096, 4096, 1500, 40),
+        ] {
+            for (pending, journal_units, more_workspace) in [(4, 3, 0), (9, 4, 0), (24, 16, 1 << 20)] {
+                for flags in [LayerFlags::empty(), LayerFlags::INTEGRITY, LayerFlags::GUARANTEED] {
+                    let shape = Self {
+                        block_size,
+                        sector_size,
+                        blocks,
+                        pending,
+                        journal_units,
+                        more_workspace,
+                        sectors,
+                        flags,
+                    };
+                    shapes.push(shape);
+                }
+            }
+        }
+        shapes
+    }
+}
+
+/// A small generator of numbers, the same on every machine.
+#[derive(Debug, Clone)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// Starts from a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def1)
+    }
+
+    /// A number below `limit` (`SplitMix64`).
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit.max(1)
+    }
+}
+
+/// A random operation on volumes of about so many sectors. Few distinct tags find what unique ones hide.
+pub fn random_op(rng: &mut Rng, sectors: usize, serial: u64, few_tags: bool) -> Op {
+    let pick = rng.below(256) as u8;
+    let sector = rng.below(sectors as u64) as u16;
+    let count = 1 + rng.below(12) as u8;
+    let tag = if few_tags { 1 + rng.below(2) } else { serial << 8 | 1 };
+    match rng.below(100) {
+        0..40 => Op::Write(pick, sector, count, tag),
+        40..46 => Op::Zero(pick, sector, count),
+        46..50 => Op::Discard(pick, sector, count.saturating_mul(2)),
+        50..64 => Op::Flush,
+        64..72 => Op::Snapshot(pick),
+        72..77 => Op::Rollback(pick, rng.below(256) as u8, rng.below(2) == 0),
+        77..80 => Op::Clone(pick),
+        80..87 => Op::Delete(pick),
+        87..94 => Op::Merge(rng.below(300) as u16),
+        94..96 => Op::Resize(pick, 1 + rng.below(2 * sectors as u64) as u16),
+        96..98 => Op::Checkpoint,
+        _ => Op::Kill,
+    }
+}
+
+/// Everything that a pool shows, read layer by layer.
+pub fn found<D: BlockDevice>(pool: &mut Pool<'_, D>) -> Result<Found, Error<D::Error>> {
+    let mut found = Found::new();
+    let sector_size = pool.info().sector_size as usize;
+    let mut after = None;
+    while let Some(info) = pool.next_layer(after)? {
+        let mut bytes = vec![0; info.sectors as usize * sector_size];
+        pool.read(info.id, 0, &mut bytes)?;
+        found.insert(info.id.0, (info.name.to_string(), bytes));
+        after = Some(info.id);
+    }
+    Ok(found)
+}
+
+/// Opens the pool on a device.
+pub fn mount<D: BlockDevice>(device: D, workspace: &mut [u8]) -> Result<Pool<'_, D>, Error<D::Error>> {
+    Pool::mount(device, workspace, &MountOptions { checksum: crate::crc32c, ..MountOptions::default() })
+}
+
+/// Applies an operation to both; `Ok(false)` if there was nothing to apply it to or the pool refused it for want of space.
+/// [`Op::Kill`] is the caller's: it needs the device.
+pub fn apply<D: BlockDevice>(pool: &mut Pool<'_, D>, model: &mut Model, op: Op) -> Result<bool, Error<D::Error>> {
+    let sector_size = pool.info().sector_size as usize;
+    let volumes = model.ids(true);
+    let snapshots = model.ids(false);
+    let choose = |ids: &[u32], pick: u8| ids.get(usize::from(pick) % ids.len().max(1)).copied();
+    let next = pool.info().next_layer;
+    let mut after = model.now.clone();
+    let name = |prefix: char| format!("{prefix}{next}");
+    let named = |model: &Model, id: u32, volume: bool, prefix: char| Layer {
+        volume,
+        name: name(prefix),
+        content: model.now[&id].content.clone(),
+    };
+    let result = match op {
+        Op::Write(pick, sector, count, tag) => {
+            let Some((id, range)) = span(model, choose(&volumes, pick), sector, count) else { return Ok(false) };
+            let bytes = bytes_of(tag, range.len() * sector_size);
+            let before = model.clone();
+            model.write(id, range.clone(), tag);
+            return unless_full(pool.write(LayerId(id), range.start as u64, &bytes), model, before);
+        }
+        Op::Zero(pick, sector, count) => {
+            let Some((id, range)) = span(model, choose(&volumes, pick), sector, count) else { return Ok(false) };
+            let before = model.clone();
+            model.write(id, range.clone(), 0);
+            let result = pool.write_zeroes(LayerId(id), range.start as u64, range.len() as u64);
+            if matches!(result, Err(Error::NoSpace { .. })) {
+                // Zeroing is not all or nothing: what was done before the space ran out stays done.
+                let mut bytes = vec![0; before.now[&id].content.len() * sector_size];
+                pool.read(LayerId(id), 0, &mut bytes)?;
+                for sector in range {
+                    let part = &bytes[sector * sector_size..][..sector_size];
+                    let tag = super::model::tag_of(part).unwrap_or(u64::MAX);
+                    model.now.get_mut(&id).expect("a live volume").content[sector] = tag;
+                }
+                return Ok(false);
+            }
+            return result.map(|()| true);
+        }
+        Op::Discard(pick, sector, count) => {
+            let Some((id, range)) = span(model, choose(&volumes, pick), sector, count) else { return Ok(false) };
+            let spb = pool.info().block_size as usize / sector_size;
+            let end = range.end == model.now[&id].content.len();
+            let last = if end { range.end } else { range.end / spb * spb };
+            let whole = range.start.div_ceil(spb) * spb..last;
+            let before = model.clone();
+            if whole.start < whole.end {
+                model.write(id, whole, 0);
+            }
+            return unless_full(pool.discard(LayerId(id), range.start as u64, range.len() as u64), model, before);
+        }
+        Op::Flush => {
+            model.begin(after);
+            pool.flush()
+        }
+        Op::Checkpoint | Op::Kill => {
+            model.begin(after);
+            pool.checkpoint()
+        }
+        Op::Snapshot(pick) => {
+            let Some(id) = choose(&volumes, pick) else { return Ok(false) };
+            after.insert(next, named(model, id, false, 's'));
+            model.begin(after);
+            pool.snapshot(LayerId(id), &attributes(&name('s'))).map(drop)
+        }
+        Op::Rollback(pick, to, keep) => {
+            let (Some(id), Some(to)) = (choose(&volumes, pick), choose(&snapshots, to)) else { return Ok(false) };
+            if keep {
+                after.insert(next, named(model, id, false, 'k'));
+            }
+            let content = model.now[&to].content.clone();
+            after.get_mut(&id).expect("a live volume").content = content;
+            model.begin(after);
+            let kept = name('k');
+            pool.rollback(LayerId(id), LayerId(to), 1, keep.then_some(attributes(&kept)).as_ref()).map(drop)
+        }
+        Op::Clone(pick) => {
+            let Some(id) = choose(&snapshots, pick).filter(|_| volumes.len() < 4) else { return Ok(false) };
+            after.insert(next, named(model, id, true, 'c'));
+            model.begin(after);
+            pool.clone_snapshot(LayerId(id), &attributes(&name('c')), false).map(drop)
+        }
+        Op::Delete(pick) => {
+            let all: Vec<u32> = model.now.keys().copied().collect();
+            let Some(id) = choose(&all, pick) else { return Ok(false) };
+            if volumes == [id] {
+                return Ok(false);
+            }
+            after.remove(&id);
+            model.begin(after);
+            pool.delete(LayerId(id))
+        }
+        Op::Merge(more) => {
+            // A step that finds nothing to do is no barrier; the model is told afterwards.
+            let checkpoints = pool.stats().checkpoints;
+            model.begin(after);
+            let result = merge_step(pool, more);
+            if result.is_ok() && pool.stats().checkpoints == checkpoints {
+                model.refused();
+                return Ok(true);
+            }
+            result
+        }
+        Op::Resize(pick, sectors) => {
+            let Some(id) = choose(&volumes, pick) else { return Ok(false) };
+            after.get_mut(&id).expect("a live volume").content.resize(usize::from(sectors).max(1), 0);
+            model.begin(after);
+            pool.resize(LayerId(id), u64::from(sectors).max(1))
+        }
+    };
+    match result {
+        Ok(()) => model.complete(),
+        Err(Error::NoSpace { .. }) => {
+            model.refused();
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(true)
+}
+
+fn attributes(name: &str) -> Attributes<'_> {
+    Attributes { name, ..Attributes::default() }
+}
+
+/// The sectors that an operation names, inside the volume.
+fn span(model: &Model, id: Option<u32>, sector: u16, count: u8) -> Option<(u32, std::ops::Range<usize>)> {
+    let id = id?;
+    let length = model.now[&id].content.len();
+    let start = usize::from(sector) % length;
+    Some((id, start..(start + usize::from(count)).min(length)))
+}
+
+/// A write that was refused for want of space has changed nothing.
+fn unless_full<E>(result: Result<(), Error<E>>, model: &mut Model, before: Model) -> Result<bool, Error<E>> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(Error::NoSpace { .. }) => {
+            *model = before;
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A step of merge with the least budget and some more.
+pub fn merge_step<D: BlockDevice>(pool: &mut Pool<'_, D>, more: u16) -> Result<(), Error<D::Error>> {
+    match pool.merge_step(1) {
+        Err(Error::BudgetTooSmall { needed }) => pool.merge_step(needed + u32::from(more)).map(drop),
+        result => result.map(drop),
+    }
+}
+
+/// The pool that every history begins with: one volume.
+pub fn start<D: BlockDevice>(pool: &mut Pool<'_, D>, config: &Config) -> Result<Model, Error<D::Error>> {
+    let id = pool.create(&attributes("v"), config.sectors as u64, config.flags)?;
+    let mut model = Model::default();
+    let layer = Layer { volume: true, name: "v".into(), content: vec![0; config.sectors] };
+    model.begin([(id.0, layer)].into());
+    model.complete();
+    Ok(model)
+}

@@ -1,0 +1,220 @@
+//! Running histories: against the model after every operation, warm and after a remount, and with power cuts.
+
+use cowl::{Finding, Merge};
+
+use super::{
+    disk::{Fate, Image, Sector, SimDisk},
+    history::{Config, Op, Rng, apply, found, merge_step, mount, random_op, start},
+    model::Model,
+};
+
+/// What a run has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Operations that took effect.
+    pub operations: u64,
+    /// Crash images checked, all of them exact states that the fault model allows.
+    pub images: u64,
+}
+
+/// A history that went wrong: which, where, and what was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The operations up to the one that failed.
+    pub history: Vec<Op>,
+    /// What was wrong.
+    pub what: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} after {:?}", self.what, self.history)
+    }
+}
+
+fn text<T: std::fmt::Debug>(what: &str) -> impl Fn(T) -> String + '_ {
+    move |error| format!("{what}: {error:?}")
+}
+
+/// Runs a random history and compares everything after every operation.
+///
+/// # Errors
+/// The history that went wrong.
+pub fn random_history(config: &Config, seed: u64, length: usize) -> Result<Tally, Failure> {
+    let mut rng = Rng::new(seed);
+    let few = seed % 2 == 1;
+    let ops: Vec<Op> = (0..length).map(|i| random_op(&mut rng, config.sectors, i as u64 + 1, few)).collect();
+    run_history(config, &ops)
+}
+
+/// Runs a history and compares everything after every operation.
+///
+/// # Errors
+/// The operations up to the one that went wrong.
+pub fn run_history(config: &Config, ops: &[Op]) -> Result<Tally, Failure> {
+    let mut done = 0;
+    history(config, ops, &mut done).map_err(|what| Failure { history: ops[..done].to_vec(), what })
+}
+
+fn history(config: &Config, ops: &[Op], done: &mut usize) -> Result<Tally, String> {
+    let disk = SimDisk::new(config.sector_size, config.device_sectors());
+    let mut workspace = config.workspace();
+    cowl::Pool::format(disk.clone(), &mut workspace, &config.format()).map_err(text("format"))?;
+    let (mut model, fresh) = {
+        let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
+        let fresh = pool.space().free;
+        (start(&mut pool, config).map_err(text("create"))?, fresh)
+    };
+    let mut tally = Tally::default();
+    while *done < ops.len() {
+        let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
+        while *done < ops.len() {
+            let op = ops[*done];
+            *done += 1;
+            if op == Op::Kill {
+                break;
+            }
+            tally.operations += u64::from(apply(&mut pool, &mut model, op).map_err(text("operation"))?);
+            let seen = found(&mut pool).map_err(text("read"))?;
+            model.compare(&seen, config.sector_size)?;
+            if (*done).is_multiple_of(8) {
+                check(&mut pool)?;
+            }
+        }
+        drop(pool);
+        let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount after a kill"))?;
+        let seen = found(&mut pool).map_err(text("read after a kill"))?;
+        model.adopt(&seen, config.sector_size)?;
+    }
+    let mut pool = mount(disk, &mut workspace).map_err(text("mount"))?;
+    check(&mut pool)?;
+    empty(&mut pool, &model, fresh)?;
+    Ok(tally)
+}
+
+/// Deletes everything; nothing may be left.
+fn empty(pool: &mut cowl::Pool<'_, SimDisk>, model: &Model, fresh: u64) -> Result<(), String> {
+    for id in model.now.keys() {
+        pool.delete(cowl::LayerId(*id)).map_err(text("delete"))?;
+    }
+    loop {
+        match pool.merge_step(1) {
+            Ok(Merge::Idle) => break,
+            Ok(_) | Err(cowl::Error::BudgetTooSmall { .. }) => merge_step(pool, 200).map_err(text("merge"))?,
+            Err(error) => return Err(text("merge")(error)),
+        }
+    }
+    check(pool)?;
+    let (free, layers) = (pool.space().free, pool.info().layers);
+    if free == fresh && layers == 0 { Ok(()) } else { Err(format!("{free} free instead of {fresh}, {layers} layers")) }
+}
+
+fn check(pool: &mut cowl::Pool<'_, SimDisk>) -> Result<(), String> {
+    let mut findings = Vec::new();
+    let mut scratch = vec![0; 4096];
+    pool.check(&mut scratch, true, &mut |finding| findings.push(*finding)).map_err(text("check"))?;
+    // A slot of the superblock that was being written may be torn.
+    findings.retain(|finding| !matches!(finding, Finding::SuperblockCopy { .. }));
+    if findings.is_empty() { Ok(()) } else { Err(format!("check: {findings:?}")) }
+}
+
+/// Runs a history; at every device write of every operation, and after every operation, checks crash images: all of them where no
+/// more than `exact` sectors are pending, else a few at random.
+///
+/// # Errors
+/// The operations up to the one that went wrong.
+pub fn crash_history(config: &Config, ops: &[Op], exact: usize, seed: u64) -> Result<Tally, Failure> {
+    let mut done = 0;
+    crashes(config, ops, exact, seed, &mut done).map_err(|what| Failure { history: ops[..done].to_vec(), what })
+}
+
+fn crashes(config: &Config, ops: &[Op], exact: usize, seed: u64, done: &mut usize) -> Result<Tally, String> {
+    let mut rng = Rng::new(seed);
+    let disk = SimDisk::new(config.sector_size, config.device_sectors());
+    let mut workspace = config.workspace();
+    cowl::Pool::format(disk.clone(), &mut workspace, &config.format()).map_err(text("format"))?;
+    let mut model =
+        start(&mut mount(disk.clone(), &mut workspace).map_err(text("mount"))?, config).map_err(text("create"))?;
+    let mut judge = Judge { config: *config, workspace: config.workspace(), tally: Tally::default(), exact };
+    while *done < ops.len() {
+        let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
+        let seen = found(&mut pool).map_err(text("read after a kill"))?;
+        model.adopt(&seen, config.sector_size)?;
+        while *done < ops.len() {
+            let op = ops[*done];
+            *done += 1;
+            if op == Op::Kill {
+                break;
+            }
+            disk.start_cuts();
+            let before = model.clone();
+            let applied = apply(&mut pool, &mut model, op).map_err(text("operation"))?;
+            judge.tally.operations += u64::from(applied);
+            let during = before.during(&model, !matches!(op, Op::Write(..) | Op::Zero(..) | Op::Discard(..)));
+            for cut in disk.take_cuts() {
+                judge.images(&cut, &during, &mut rng)?;
+            }
+            judge.images(&disk.image(), &model, &mut rng)?;
+        }
+    }
+    Ok(judge.tally)
+}
+
+/// Mounts crash images and looks at what is there.
+struct Judge {
+    config: Config,
+    workspace: Vec<u8>,
+    tally: Tally,
+    exact: usize,
+}
+
+impl Judge {
+    fn images(&mut self, cut: &Image, model: &Model, rng: &mut Rng) -> Result<(), String> {
+        let pending = cut.pending.len();
+        if pending <= self.exact {
+            for choice in 0..3u64.pow(pending as u32) {
+                self.image(cut, model, &|i| fate(choice / 3u64.pow(i as u32)))?;
+            }
+            return Ok(());
+        }
+        for _ in 0..8 {
+            let choices: Vec<Fate> = (0..pending).map(|_| fate(rng.below(3))).collect();
+            self.image(cut, model, &|i| choices[i])?;
+        }
+        Ok(())
+    }
+
+    fn image(&mut self, cut: &Image, model: &Model, fate: &dyn Fn(usize) -> Fate) -> Result<(), String> {
+        self.tally.images += 1;
+        let sectors: Vec<Sector> = cut.after_cut(fate);
+        let disk = SimDisk::from_sectors(self.config.sector_size, sectors);
+        let mut pool = mount(disk.clone(), &mut self.workspace).map_err(text("mount after a cut"))?;
+        let seen = found(&mut pool).map_err(text("read after a cut"))?;
+        let calls = disk.take_calls();
+        if calls != [super::disk::Call::Flush] {
+            return Err(format!("a mount that is not one flush: {calls:?}"));
+        }
+        model.compare_after_crash(&seen, self.config.sector_size)?;
+        if self.tally.images.is_multiple_of(16) {
+            self.alive(disk, &seen)?;
+        }
+        Ok(())
+    }
+
+    /// The pool works, and goes on showing what it has shown.
+    fn alive(&mut self, disk: SimDisk, seen: &super::model::Found) -> Result<(), String> {
+        let mut pool = mount(disk, &mut self.workspace).map_err(text("mount again"))?;
+        pool.checkpoint().map_err(text("checkpoint after a cut"))?;
+        check(&mut pool)?;
+        let again = found(&mut pool).map_err(text("read again"))?;
+        if again == *seen { Ok(()) } else { Err("what was shown has changed".into()) }
+    }
+}
+
+fn fate(choice: u64) -> Fate {
+    match choice % 3 {
+        0 => Fate::New,
+        1 => Fate::Old,
+        _ => Fate::Garbage,
+    }
+}
