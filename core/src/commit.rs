@@ -84,6 +84,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     fn abort(&mut self) {
+        crate::logging::event!("checkpoint {} dropped, poisoned: {}", self.sb.generation, self.poisoned);
         self.cache.drop_dirty();
         self.cache.unpin_all();
         self.sb = self.durable.clone();

@@ -1,4 +1,4 @@
-//! The verbs on layers: create, snapshot, rollback, clone, delete, rename, describe, attachments, and looking at them.
+//! What the verbs on layers do: create, snapshot, rollback, clone, delete, rename, describe, attachments.
 //!
 //! Each is one checkpoint (see `commit.rs`): what is pending first, then the records. Device order: changed nodes and pages,
 //! barrier, superblock twice, barrier. A crash leaves the tree of layers as it was, or wholly changed.
@@ -9,9 +9,8 @@ use crate::{
     device::BlockDevice,
     error::Error,
     format::{Entry, Layer, MergeMode},
-    pool::{Pool, Result},
     store::{Outcome, Store},
-    types::{Attributes, LayerFlags, LayerId, LayerInfo, LayerKind, Name, SnapshotOf},
+    types::{Attributes, LayerFlags, LayerId, LayerKind, Name, SnapshotOf},
 };
 
 /// Bytes that a description can have.
@@ -102,7 +101,12 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    fn create_body(&mut self, attributes: &Attributes<'_>, sectors: u64, flags: LayerFlags) -> Outcome<LayerId, D> {
+    pub(crate) fn create_body(
+        &mut self,
+        attributes: &Attributes<'_>,
+        sectors: u64,
+        flags: LayerFlags,
+    ) -> Outcome<LayerId, D> {
         let name = self.free_name(attributes.name, 0)?;
         let blocks = sectors.div_ceil(self.spb);
         if blocks == 0 || blocks > 1 << 48 {
@@ -122,7 +126,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(LayerId(open.layer.id))
     }
 
-    fn snapshot_body(&mut self, of: &[SnapshotOf<'_>]) -> Outcome<LayerId, D> {
+    pub(crate) fn snapshot_body(&mut self, of: &[SnapshotOf<'_>]) -> Outcome<LayerId, D> {
         self.expect_layers(wide(of.len()))?;
         let first = self.sb.next_layer;
         let epoch = self.close_epoch()?;
@@ -178,7 +182,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.entry_in(slot, offset)
     }
 
-    fn rollback_body(
+    pub(crate) fn rollback_body(
         &mut self,
         volume: LayerId,
         snapshot: LayerId,
@@ -235,7 +239,12 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(kept_id.filter(|_| keep.is_some()).map(LayerId))
     }
 
-    fn clone_body(&mut self, snapshot: LayerId, attributes: &Attributes<'_>, guaranteed: bool) -> Outcome<LayerId, D> {
+    pub(crate) fn clone_body(
+        &mut self,
+        snapshot: LayerId,
+        attributes: &Attributes<'_>,
+        guaranteed: bool,
+    ) -> Outcome<LayerId, D> {
         let source = self.live(snapshot, LayerKind::Snapshot)?;
         let name = self.free_name(attributes.name, 0)?;
         self.expect_layers(1)?;
@@ -257,7 +266,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(LayerId(id))
     }
 
-    fn delete_body(&mut self, id: LayerId) -> Outcome<(), D> {
+    pub(crate) fn delete_body(&mut self, id: LayerId) -> Outcome<(), D> {
         let layer = self.live_layer(id.0)?;
         if layer.kind == LayerKind::Attachment && layer.owner != 0 {
             self.detach(&layer)?;
@@ -299,7 +308,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    fn stage_body(&mut self, attributes: &Attributes<'_>, length: u64) -> Outcome<LayerId, D> {
+    pub(crate) fn stage_body(&mut self, attributes: &Attributes<'_>, length: u64) -> Outcome<LayerId, D> {
         let name = Name::new(attributes.name).ok_or(Error::BadName)?;
         self.expect_layers(1)?;
         let mut open = self.new_layer(attributes, name, LayerKind::Attachment)?;
@@ -348,7 +357,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    fn rename_body(&mut self, id: LayerId, name: &str) -> Outcome<(), D> {
+    pub(crate) fn rename_body(&mut self, id: LayerId, name: &str) -> Outcome<(), D> {
         let layer = self.live_layer(id.0)?;
         if layer.kind == LayerKind::Attachment {
             return Err(Error::WrongKind(id));
@@ -360,7 +369,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    fn describe_body(&mut self, id: LayerId, text: &str) -> Outcome<(), D> {
+    pub(crate) fn describe_body(&mut self, id: LayerId, text: &str) -> Outcome<(), D> {
         let layer = self.live_layer(id.0)?;
         if text.len() > DESCRIPTION {
             return Err(Error::BadName);
@@ -370,236 +379,5 @@ impl<D: BlockDevice> Store<'_, D> {
         self.write_description(id.0, text, layer.description)?;
         self.save(&open);
         self.check_room()
-    }
-}
-
-impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
-    /// Makes a volume of `sectors` sectors that reads as zeros (or as the base device).
-    ///
-    /// # Errors
-    /// [`Error::NameTaken`], [`Error::BadName`], [`Error::BadParameter`], [`Error::NoSpace`] (for a guaranteed volume: its
-    /// whole size must be free).
-    ///
-    /// # Power loss
-    /// The volume is there or it is not.
-    pub fn create(&mut self, attributes: &Attributes<'_>, sectors: u64, flags: LayerFlags) -> Result<LayerId, D> {
-        self.store.begin()?;
-        let result = self.store.create_body(attributes, sectors, flags);
-        self.store.end(result)
-    }
-
-    /// Takes a snapshot of a volume.
-    ///
-    /// # Errors
-    /// [`Error::NameTaken`], [`Error::WrongKind`], [`Error::NoSpace`] if a guaranteed volume could not be kept.
-    ///
-    /// # Power loss
-    /// The snapshot is there or it is not.
-    pub fn snapshot(&mut self, volume: LayerId, attributes: &Attributes<'_>) -> Result<LayerId, D> {
-        self.snapshot_all(&[SnapshotOf { volume, attributes: *attributes, attachments: &[] }])
-    }
-
-    /// Takes snapshots of several volumes at one moment, with attachments. Their numbers follow one another; the first is
-    /// returned.
-    ///
-    /// # Errors
-    /// As [`snapshot`](Self::snapshot).
-    ///
-    /// # Power loss
-    /// All of them are there or none is.
-    pub fn snapshot_all(&mut self, of: &[SnapshotOf<'_>]) -> Result<LayerId, D> {
-        if of.is_empty() {
-            return Err(Error::BadParameter("a snapshot of at least one volume"));
-        }
-        self.store.begin()?;
-        let result = self.store.snapshot_body(of);
-        self.store.end(result)
-    }
-
-    /// Makes the volume what it was when the snapshot was taken; forwards or backwards, newer snapshots stay. With `keep` the
-    /// old state becomes a snapshot, whose number is returned; else it is given up to merge.
-    ///
-    /// # Errors
-    /// [`Error::WrongKind`] if the snapshot is not of the volume's tree.
-    ///
-    /// # Power loss
-    /// The volume is wholly what it was before, or wholly rolled back.
-    pub fn rollback(
-        &mut self,
-        volume: LayerId,
-        snapshot: LayerId,
-        time: u64,
-        keep: Option<&Attributes<'_>>,
-    ) -> Result<Option<LayerId>, D> {
-        self.store.begin()?;
-        let result = self.store.rollback_body(volume, snapshot, time, keep);
-        self.store.end(result)
-    }
-
-    /// Makes a new volume that starts as the snapshot is.
-    ///
-    /// # Errors
-    /// [`Error::NameTaken`], [`Error::WrongKind`], [`Error::NoSpace`].
-    ///
-    /// # Power loss
-    /// The volume is there or it is not.
-    pub fn clone_snapshot(
-        &mut self,
-        snapshot: LayerId,
-        attributes: &Attributes<'_>,
-        guaranteed: bool,
-    ) -> Result<LayerId, D> {
-        self.store.begin()?;
-        let result = self.store.clone_body(snapshot, attributes, guaranteed);
-        self.store.end(result)
-    }
-
-    /// Deletes a layer: it is gone at once, its space comes back by [`merge_step`](Self::merge_step). Its attachments go with it.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchLayer`].
-    ///
-    /// # Power loss
-    /// The layer is there or it is gone.
-    pub fn delete(&mut self, layer: LayerId) -> Result<(), D> {
-        self.store.begin()?;
-        let result = self.store.delete_body(layer);
-        self.store.end(result)
-    }
-
-    /// Gives a layer another name.
-    ///
-    /// # Errors
-    /// [`Error::NameTaken`], [`Error::BadName`].
-    ///
-    /// # Power loss
-    /// The old name or the new one.
-    pub fn rename(&mut self, layer: LayerId, name: &str) -> Result<(), D> {
-        self.store.begin()?;
-        let result = self.store.rename_body(layer, name);
-        self.store.end(result)
-    }
-
-    /// Gives a layer another description, of up to 767 bytes.
-    ///
-    /// # Errors
-    /// [`Error::BadName`] if it is longer.
-    ///
-    /// # Power loss
-    /// The old description or the new one.
-    pub fn describe(&mut self, layer: LayerId, text: &str) -> Result<(), D> {
-        self.store.begin()?;
-        let result = self.store.describe_body(layer, text);
-        self.store.end(result)
-    }
-
-    /// Makes room for a blob of `length` bytes that is to be attached to a layer. It is written like a volume and belongs to
-    /// nobody before [`attach`](Self::attach) or [`snapshot_all`](Self::snapshot_all) takes it; at the next mount it is gone.
-    ///
-    /// # Errors
-    /// [`Error::BadName`], [`Error::NoSpace`].
-    ///
-    /// # Power loss
-    /// Nothing is left of it.
-    pub fn stage_attachment(&mut self, attributes: &Attributes<'_>, length: u64) -> Result<LayerId, D> {
-        self.store.begin()?;
-        let result = self.store.stage_body(attributes, length);
-        self.store.end(result)
-    }
-
-    /// Gives a staged attachment to a layer; it never changes again and goes with the layer.
-    ///
-    /// # Errors
-    /// [`Error::NameTaken`] if the layer has one of that name; [`Error::WrongKind`].
-    ///
-    /// # Power loss
-    /// The layer has it or it has not.
-    pub fn attach(&mut self, layer: LayerId, staged: LayerId) -> Result<(), D> {
-        self.store.begin()?;
-        let result = self.store.attach_body(layer, staged);
-        self.store.end(result)
-    }
-
-    /// A live layer.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchLayer`], also for deleted ones.
-    pub fn layer(&mut self, id: LayerId) -> Result<LayerInfo, D> {
-        self.store.live_layer(id.0).map(|layer| layer.info())
-    }
-
-    /// The volume or snapshot with this name.
-    ///
-    /// # Errors
-    /// The device's.
-    pub fn find(&mut self, name: &str) -> Result<Option<LayerInfo>, D> {
-        Ok(self.store.find_name(name)?.map(|layer| layer.info()))
-    }
-
-    /// The first record behind this one: any kind, deleted layers too.
-    ///
-    /// # Errors
-    /// The device's.
-    pub fn next_record(&mut self, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
-        let from = after.map_or(1, |id| id.0.saturating_add(1));
-        Ok(self.store.record_from(from)?.map(|layer| layer.info()))
-    }
-
-    /// The first live volume or snapshot behind this one.
-    ///
-    /// # Errors
-    /// The device's.
-    pub fn next_layer(&mut self, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
-        let mut after = after;
-        while let Some(info) = self.next_record(after)? {
-            if info.kind != LayerKind::Attachment && !info.flags.contains(LayerFlags::DELETED) {
-                return Ok(Some(info));
-            }
-            after = Some(info.id);
-        }
-        Ok(None)
-    }
-
-    /// The first attachment of a layer, or the one behind `after`.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchLayer`].
-    pub fn next_attachment(&mut self, owner: LayerId, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
-        let next = match after {
-            None => self.store.live_layer(owner.0)?.first_attachment,
-            Some(id) => self.store.live_layer(id.0)?.next_attachment,
-        };
-        if next == 0 { Ok(None) } else { self.store.layer(next).map(|layer| Some(layer.info())) }
-    }
-
-    /// All live volumes and snapshots, by number; needs no memory for each.
-    pub fn layers(&mut self) -> Layers<'_, Self> {
-        Layers { pool: self, after: None }
-    }
-
-    /// Copies a layer's description into `buffer`; its length.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchLayer`].
-    pub fn description(&mut self, layer: LayerId, buffer: &mut [u8]) -> Result<usize, D> {
-        let layer = self.store.live_layer(layer.0)?;
-        self.store.read_description(&layer, buffer)
-    }
-}
-
-/// The live layers of a pool, one after the other; made by [`Pool::layers`].
-pub struct Layers<'p, P> {
-    pool: &'p mut P,
-    after: Option<LayerId>,
-}
-
-impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Iterator for Layers<'_, Pool<'_, D, B>> {
-    type Item = Result<LayerInfo, D>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let found = self.pool.next_layer(self.after).transpose()?;
-        // After an error there is no telling where to go on.
-        self.after = Some(found.as_ref().map_or(LayerId(u32::MAX), |info| info.id));
-        Some(found)
     }
 }

@@ -116,7 +116,9 @@ mod error;
 pub mod format;
 mod layers;
 mod locate;
+mod logging;
 mod merge;
+mod mkfs;
 mod mount;
 mod pending;
 mod pool;
@@ -127,6 +129,7 @@ mod store;
 mod tree;
 mod trim;
 mod types;
+mod verbs;
 mod view;
 mod walk;
 mod what_if;
@@ -137,12 +140,13 @@ pub use check::{Checked, Finding};
 pub use checksum::{Checksum, crc32c};
 pub use device::{BlockDevice, Counters, Counting, Geometry, NoBase, OutOfRange, Partition, RamDisk};
 pub use error::{Error, Object};
-pub use layers::Layers;
-pub use mount::{FormatOptions, Limits, MountOptions, workspace_size};
+pub use mkfs::FormatOptions;
+pub use mount::{Limits, MountOptions, workspace_size};
 pub use pool::{Pool, PoolInfo};
 pub use types::{
     Attributes, Delta, Extent, ExtentKind, LayerFlags, LayerId, LayerInfo, LayerKind, Merge, Name, SnapshotOf, Space,
     Stats,
 };
+pub use verbs::Layers;
 pub use view::{Cursor, LayerDevice};
 pub use what_if::WhatIf;

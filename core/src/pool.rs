@@ -6,7 +6,8 @@ use crate::{
     device::{BlockDevice, NoBase},
     error::Error,
     format::BaseIdentity,
-    mount::{FormatOptions, MountOptions, identify},
+    mkfs::FormatOptions,
+    mount::{MountOptions, identify},
     store::Store,
     types::{Merge, Space, Stats},
 };

@@ -118,7 +118,7 @@ fn open(args: &Args, block: u32) -> Result<HostDevice, Failure> {
     }
     let mut device = HostDevice::open(&args.pool, &options)?;
     if !args.force {
-        refuse_content(&args.pool, block_device, device.size())?;
+        refuse_content(&args.pool, block_device)?;
     }
     if let (HostDevice::File(file), Some(size)) = (&mut device, args.size) {
         // Emptied first, so that nothing of the old content stays and the file is sparse again.
@@ -132,9 +132,12 @@ fn open(args: &Args, block: u32) -> Result<HostDevice, Failure> {
     Ok(device)
 }
 
-fn refuse_content(path: &Path, block_device: bool, size: u64) -> Result<(), Failure> {
+fn refuse_content(path: &Path, block_device: bool) -> Result<(), Failure> {
     let failed = |error| Failure::file("read", path, &error);
-    let found = fs::File::open(path).and_then(|file| identify(&file)).map_err(failed)?;
+    let file = fs::File::open(path).map_err(failed)?;
+    let found = identify(&file).map_err(failed)?;
+    // Not the device's size: a file shorter than a sector has content too.
+    let size = file.metadata().map_err(failed)?.len();
     let what = match found {
         Some(found) => format!("{} holds {found}", path.display()),
         None if size > 0 && !block_device => format!("{} exists and has content ({})", path.display(), Bytes(size)),

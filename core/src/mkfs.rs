@@ -1,0 +1,173 @@
+//! Formatting: making an empty pool.
+//!
+//! Order of writes: every superblock slot is wiped, flush, the journal is wiped, flush, then a checkpoint of the empty pool (M5). A
+//! crash in between leaves no pool; the journal of an old one goes only when no superblock leads to it.
+
+use crate::{
+    bytes::{index, wide},
+    checksum::{Checksum, crc32c},
+    device::{BlockDevice, Geometry},
+    error::Error,
+    format::{BaseIdentity, Entry, GROUP_START, Layout, MergeState, SUPERBLOCKS, SpaceEntry, Superblock, VERSION},
+    mount::{needed_for, read_superblocks},
+    store::{Outcome, Store},
+};
+
+/// How a pool is made.
+#[derive(Debug, Clone, Copy)]
+pub struct FormatOptions {
+    /// Bytes in a block: a power of two from 512 to 65,536, at least the device's physical unit.
+    pub block_size: u32,
+    /// The pool's identifier; never the same for two pools.
+    pub uuid: [u8; 16],
+    /// Records that the pending table can hold, at least 2. More records mean fewer checkpoints and a larger workspace for
+    /// everyone who mounts the pool.
+    pub pending: u32,
+    /// Units of the journal, at least 3: flushes between two checkpoints.
+    pub journal_units: u32,
+    /// Format although the device holds a pool.
+    pub force: bool,
+    /// CRC-32C, in hardware where there is any.
+    pub checksum: Checksum,
+}
+
+impl FormatOptions {
+    /// Sizes that suit the block size: small blocks are taken for small machines.
+    pub const fn new(block_size: u32, uuid: [u8; 16]) -> Self {
+        let (pending, journal_units) = match block_size {
+            0..=1023 => (12, 16),
+            1024..=2047 => (48, 32),
+            2048..=4095 => (96, 64),
+            _ => (192, 128),
+        };
+        Self { block_size, uuid, pending, journal_units, force: false, checksum: crc32c }
+    }
+}
+
+impl<'w, D: BlockDevice> Store<'w, D> {
+    /// Makes an empty pool on the device.
+    pub(crate) fn format(
+        mut device: D,
+        workspace: &'w mut [u8],
+        options: &FormatOptions,
+        base: BaseIdentity,
+    ) -> Outcome<(), D> {
+        let geometry = device.geometry();
+        let sb = plan(&geometry, options, base)?;
+        if geometry.read_only {
+            return Err(Error::ReadOnly);
+        }
+        let block_size = index(u64::from(options.block_size));
+        let needed = needed_for(&sb);
+        if workspace.len() < needed {
+            return Err(Error::WorkspaceTooSmall { needed });
+        }
+        if !options.force {
+            match read_superblocks(&mut device, workspace, options.checksum) {
+                Err(Error::NotAPool) => {}
+                Err(Error::Device(error)) => return Err(Error::Device(error)),
+                _ => return Err(Error::HoldsPool),
+            }
+        }
+        let mut store = Self::new(device, workspace, sb, options.checksum, needed)?;
+        store.wipe(block_size)?;
+        store.fresh = false;
+        store.window.restart(0);
+        store.checkpoint()
+    }
+
+    /// Makes sure that nothing of an older pool is left in any slot or unit (M5).
+    fn wipe(&mut self, block_size: usize) -> Outcome<(), D> {
+        self.scratch.fill(0);
+        // Slots of pools with other block sizes lie at other places.
+        for shift in 9..=16 {
+            for slot in 0..SUPERBLOCKS {
+                let sector = (slot << shift) / wide(self.sector_size);
+                if (slot << shift) % wide(self.sector_size) != 0 || sector + 1 > self.device.geometry().sectors {
+                    continue;
+                }
+                self.stats.writes += 1;
+                let bytes = self.scratch.get(..self.sector_size.min(block_size)).unwrap_or(&[]);
+                self.device.write(sector, bytes).map_err(Error::Device)?;
+            }
+        }
+        // The journal of an old pool goes only when no superblock can lead to it any more.
+        self.device.flush().map_err(Error::Device)?;
+        for block in 0..GROUP_START + self.layout.journal_blocks {
+            self.write_scratch(block)?;
+        }
+        self.device.flush().map_err(Error::Device)
+    }
+}
+
+/// The superblock of an empty pool.
+fn plan<E>(geometry: &Geometry, options: &FormatOptions, base: BaseIdentity) -> Result<Superblock, Error<E>> {
+    let block_size = options.block_size;
+    if !block_size.is_power_of_two() || !(512..=65_536).contains(&block_size) {
+        return Err(Error::BadParameter("the block size must be a power of two from 512 to 65536"));
+    }
+    let unit = geometry.physical_size.max(geometry.sector_size).max(512);
+    if !geometry.sector_size.is_power_of_two()
+        || !unit.is_power_of_two()
+        || geometry.sector_size < 512
+        || unit > block_size
+    {
+        return Err(Error::BadParameter("a block must be at least one sector and one physical unit of the device"));
+    }
+    if options.pending < 2 || options.journal_units < 3 || options.pending > 1 << 20 || options.journal_units > 1 << 20
+    {
+        return Err(Error::BadParameter("at least 2 pending records and 3 journal units, at most 1048576 of each"));
+    }
+    let journal_blocks = (u64::from(options.journal_units) * u64::from(unit)).div_ceil(u64::from(block_size));
+    let spb = u64::from(block_size / geometry.sector_size);
+    let total = (geometry.sectors / spb).min(1 << 48);
+    let layout = Layout { block_shift: block_size.trailing_zeros(), total, journal_blocks };
+    let fixed = layout.fixed_in_group(0);
+    if fixed >= 1 << layout.group_shift() {
+        return Err(Error::BadParameter("the journal does not fit into the first group of blocks"));
+    }
+    let total = layout.usable_total();
+    let layout = Layout { total, ..layout };
+    let mut sb = Superblock {
+        version: VERSION,
+        uuid: options.uuid,
+        generation: 1,
+        compatible: 0,
+        read_only_compatible: 0,
+        incompatible: 0,
+        block_shift: shift_of(block_size),
+        sector_shift: shift_of(geometry.sector_size),
+        unit_shift: shift_of(unit),
+        total,
+        journal_units: options.journal_units,
+        pending: options.pending,
+        epoch: 1,
+        next_layer: 1,
+        space: SpaceEntry::default(),
+        catalog: Entry::EMPTY,
+        catalog_height: 0,
+        max_height: 1,
+        free: 0,
+        guaranteed: 0,
+        reclaimable: 0,
+        cursor: 0,
+        merge: MergeState::default(),
+        hint: 0,
+        layers: 0,
+        deleted: 0,
+        staged: 0,
+        base,
+        spares: heapless::Vec::new(),
+    };
+    let least = fixed + u64::from(options.pending) * 3 + 80;
+    if total < least {
+        return Err(Error::DeviceTooSmall { needed: least * spb, actual: geometry.sectors });
+    }
+    sb.free = layout.free_when_unwritten(layout.levels(), 0);
+    sb.space.free = sb.free;
+    Ok(sb)
+}
+
+fn shift_of(size: u32) -> u8 {
+    u8::try_from(size.trailing_zeros()).unwrap_or(0)
+}
