@@ -1,7 +1,7 @@
 //! cowl on a host with an operating system.
 //!
 //! * [`device`]: [`FileDevice`] and [`LinuxBlockDevice`], the devices on which pools live there.
-//! * [`crc32c`]: the processor's own CRC instruction, to be handed to cowl as its [`Checksum`](cowl::Checksum).
+//! * [`fn@crc32c`]: the processor's own CRC instruction, to be handed to cowl as its [`Checksum`](cowl::Checksum).
 //! * [`cli`]: the `cowl` command, verb by verb; [`demo`]: what `cowl demo` shows.
 //! * [`sim`]: the simulated disk, the reference model, and histories with power cuts.
 //!

@@ -107,3 +107,16 @@ pub fn deepen(pool: &mut CountedPool<'_>, volume: LayerId, depth: u32) -> Option
     }
     last
 }
+
+/// Runs a history on the smallest pool with a cut at every device write, all states of up to five pending sectors; and again
+/// with larger blocks, and with integrity.
+pub fn survives(ops: &[cowl_host::sim::Op]) {
+    use cowl_host::sim::{Config, crash_history};
+    let larger = Config { block_size: 1024, sectors: 8, ..Config::TINY };
+    let integrity = Config { flags: cowl::LayerFlags::INTEGRITY, ..larger };
+    let guaranteed = Config { flags: cowl::LayerFlags::GUARANTEED, blocks: 700, ..Config::TINY };
+    for config in [Config::TINY, larger, integrity, guaranteed] {
+        let tally = crash_history(&config, ops, 5, 1).unwrap_or_else(|why| panic!("{config:?}: {why}"));
+        assert!(tally.images > 0 && tally.operations > 0);
+    }
+}

@@ -33,15 +33,15 @@ pub enum Base {
 }
 
 impl Base {
-    /// Opens the base that was given on the command line.
+    /// Opens the base that was given on the command line, with sectors of the pool's size.
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn open(path: Option<&Path>) -> Result<Self, DeviceError> {
+    pub fn open(path: Option<&Path>, sector_size: u32) -> Result<Self, DeviceError> {
         match path {
             None => Ok(Self::None),
             Some(path) => {
-                HostDevice::open(path, &FileOptions::new().read_only(true).sector_size(512)).map(Self::Device)
+                HostDevice::open(path, &FileOptions::new().read_only(true).sector_size(sector_size)).map(Self::Device)
             }
         }
     }
@@ -88,7 +88,7 @@ pub fn with_pool<T>(
 ) -> Result<T, Failure> {
     let read_only = access == Access::Read;
     let mut device = open(path, read_only)?;
-    let mut base = Base::open(ui.base.as_deref())?;
+    let mut base = Base::open(ui.base.as_deref(), device.geometry().sector_size)?;
     let options = MountOptions { read_only, checksum: crate::crc32c };
     let mut size = workspace_size(ui, device.size());
     loop {

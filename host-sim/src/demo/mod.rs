@@ -73,6 +73,9 @@ fn tell(story: &mut Story, dir: &Path, seed: u64, power_cuts: u32) -> Result<(),
     week(story, &mut bench, &mut random)?;
     back_and_forth(story, &mut bench, &mut random)?;
     branch(story, &mut bench, &mut random)?;
+    // Mounted afresh, so that the figures of the next step include every read.
+    let pool = Pool::mount(bench.pool.unmount()?, &mut workspace, &options)?;
+    let mut bench = Bench { pool, plains: &mut plains };
     delete_in_the_middle(story, &mut bench)?;
     let device = bench.pool.unmount()?;
     let (device, toll) = cuts::run(device, &mut workspace, &mut plains, &mut random, power_cuts)?;
@@ -200,13 +203,14 @@ fn branch(story: &mut Story, bench: &mut Bench<'_, '_>, random: &mut Random) -> 
 }
 
 fn delete_in_the_middle(story: &mut Story, bench: &mut Bench<'_, '_>) -> Result<(), Failure> {
-    let (before, space) = (bench.pool.stats(), bench.pool.space().free);
+    let space = bench.pool.space().free;
     let victims = ["wednesday", "monday", "broken"];
     let mut ids = Vec::new();
     for name in victims {
         ids.push(bench.id(name)?);
     }
     let promised = bench.pool.what_if_freed(&ids)?;
+    let before = bench.pool.stats();
     for name in victims {
         bench.change(&Change::Delete { name: name.to_owned() })?;
     }

@@ -1,6 +1,7 @@
 //! `cowl export`: a layer, or an attachment, becomes a file.
 //!
-//! A regular file is written beside its final name and renamed when it is whole and durable; zeros become holes.
+//! A regular file is written beside its final name and renamed when it is whole and durable; zeros become holes. Block
+//! devices and pipes are written in place.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -79,10 +80,11 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     }
     let report = with_pool(ui, &args.pool, Access::Read, |pool| {
         let source = Source::find(pool, args)?;
-        let data = if args.output.exists() && is_block_device(&args.output).unwrap_or(false) {
-            to_device(ui, pool, &source, &args.output)?
-        } else {
-            to_file(ui, pool, &source, &args.output)?
+        let data = match fs::canonicalize(&args.output) {
+            Ok(existing) if is_block_device(&existing).unwrap_or(false) => to_device(ui, pool, &source, &existing)?,
+            Ok(existing) if !existing.is_file() => to_stream(ui, pool, &source, &existing)?,
+            Ok(existing) => to_file(ui, pool, &source, &existing)?,
+            Err(_) => to_file(ui, pool, &source, &args.output)?,
         };
         Ok(Exported { layer: source.layer.name.to_string(), output: args.output.clone(), size: source.bytes, data })
     })?;
@@ -105,6 +107,13 @@ fn to_file(ui: &Ui, pool: &mut HostPool<'_, '_>, source: &Source, output: &Path)
         let _ = fs::remove_file(&part);
     }
     done
+}
+
+/// A pipe, a terminal, a null device: never replaced, only written to.
+fn to_stream(ui: &Ui, pool: &mut HostPool<'_, '_>, source: &Source, output: &Path) -> Result<u64, Failure> {
+    let file = OpenOptions::new().write(true).open(output);
+    let mut file = file.map_err(|error| Failure::file("write", output, &error))?;
+    source.copy(ui, pool, false, |_, bytes| file.write_all(bytes))
 }
 
 fn to_device(ui: &Ui, pool: &mut HostPool<'_, '_>, source: &Source, output: &Path) -> Result<u64, Failure> {

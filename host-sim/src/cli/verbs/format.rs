@@ -92,10 +92,11 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     if let Some(base) = &ui.base {
         different_files(base, &args.pool)?;
     }
-    let made = !args.pool.exists();
-    let report = open(args, block).and_then(|device| format(ui, args, device, block));
-    if report.is_err() && made {
-        // What could not become a pool is not left behind.
+    let existed = args.pool.exists();
+    let device = open(args, block)?;
+    let report = format(ui, args, device, block);
+    if report.is_err() && !existed {
+        // The file is ours, and what could not become a pool is not left behind.
         let _ = fs::remove_file(&args.pool);
     }
     ui.show(&report?)
@@ -154,7 +155,7 @@ fn format(ui: &Ui, args: &Args, mut device: HostDevice, block: u32) -> Result<Fo
     let suits_host = if device.size() >= LARGE && block >= 4096 { LARGE_PENDING } else { 0 };
     options.pending = args.pending.unwrap_or(options.pending.max(suits_host));
     options.journal_units = args.journal.unwrap_or(options.journal_units);
-    let mut base = Base::open(ui.base.as_deref())?;
+    let mut base = Base::open(ui.base.as_deref(), device.geometry().sector_size)?;
     let size = device.size();
     let mut workspace = vec![0; workspace_size(ui, size)];
     loop {

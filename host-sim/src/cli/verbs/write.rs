@@ -9,6 +9,7 @@ use std::{
 
 use cowl::LayerInfo;
 use embedded_io::{Seek as _, SeekFrom, Write as _};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use super::super::{
@@ -80,7 +81,7 @@ fn copy(
     let mut room = total.checked_sub(offset).ok_or_else(|| {
         Failure::new(Kind::Usage, format!("{} ends at byte {total}, before the offset", select::show(volume)))
     })?;
-    let mut input = io::stdin().lock();
+    let mut input = Patient(standard_input().map_err(|error| unreadable(&error))?);
     let mut buffer = vec![0; CHUNK];
     let mut flushed = 0;
     loop {
@@ -109,8 +110,35 @@ fn copy(
 
 /// Bytes that standard input has, if it is a file; 0 if nobody knows.
 fn input_size() -> u64 {
-    let file = io::stdin().as_fd().try_clone_to_owned().map(File::from);
-    file.and_then(|file| file.metadata()).map_or(0, |metadata| metadata.len())
+    standard_input().and_then(|file| file.metadata()).map_or(0, |metadata| metadata.len())
+}
+
+fn standard_input() -> io::Result<File> {
+    io::stdin().as_fd().try_clone_to_owned().map(File::from)
+}
+
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::new(Kind::Io, format!("cannot read standard input: {error}"))
+}
+
+/// Standard input that notices Ctrl-C while it waits: the system would otherwise just go on waiting after the signal.
+/// A file of its own, for what a buffer already holds would not show when asking whether anything is there.
+struct Patient(File);
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wait = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+        loop {
+            if interrupt::asked() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let ready = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&wait));
+            match ready {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                _ => return self.0.read(buffer),
+            }
+        }
+    }
 }
 
 /// Reads until the buffer is full or the input ends: pipes come in small pieces.
@@ -120,9 +148,9 @@ fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Failure> {
         match input.read(&mut buffer[length..]) {
             Ok(0) => break,
             Ok(more) => length += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted && !interrupt::asked() => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
-            Err(error) => return Err(Failure::new(Kind::Io, format!("cannot read standard input: {error}"))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && interrupt::asked() => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(&error)),
         }
     }
     Ok(length)
