@@ -78,7 +78,7 @@ fn a_write_that_is_refused_has_changed_nothing() {
     let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
     let volume = pool.create(&named("v"), 2000, LayerFlags::empty()).unwrap();
     let went_in = fill(&mut pool, volume, 0);
-    let Err(Error::NoSpace { missing }) = pool.write(volume, went_in - 2, &[0xee; 512 * 400]) else {
+    let Err(Error::NoSpace { missing }) = pool.write(volume, went_in - 2, &vec![0xee; 512 * 400]) else {
         panic!("too much")
     };
     assert!(missing > 0);

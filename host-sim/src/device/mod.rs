@@ -1,6 +1,6 @@
 //! Real devices: files and Linux block devices.
 //!
-//! Both keep the contract of [`BlockDevice`](cowl::BlockDevice) by the means of the operating system:
+//! Both keep the contract of [`BlockDevice`] by the means of the operating system:
 //!
 //! * transfers are positioned (`pread`, `pwrite`), repeated until whole, and checked against the size at opening;
 //! * `flush` is `fdatasync`. Once one has failed, the device refuses everything but reads: the kernel may
