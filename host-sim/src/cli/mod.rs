@@ -1,8 +1,8 @@
 //! The `cowl` command: `cowl VERB POOL [LAYER…]`, one file per verb.
 //!
-//! A verb is a struct of arguments and a function `run`. It opens the pool for as long as it needs ([`session`]), does its
-//! work through cowl's public interface, and hands a [`Report`](ui::Report) to the [`Ui`]. A new verb is a
-//! file in `verbs`, a variant of [`Verb`] and a line in [`run`].
+//! A verb is a struct of arguments and a function `run`. It opens the pool for as long as it needs (`session`), does its
+//! work through cowl's public interface, and hands a [`Report`](ui::Report) to the `Ui`. A new verb is a
+//! file in `verbs`, a variant of `Verb` and a line in `run`.
 
 mod anatomy;
 pub mod failure;
