@@ -133,7 +133,7 @@ fn one_or_three_damaged_slots_of_the_superblock_do_no_harm_and_four_are_damage()
         let result = read_all(&mut disk, true);
         if lost == 15 {
             assert_eq!(result, Err(Error::Corrupt { what: Object::Superblock, block: 0 }));
-        } else if lost & 3 != 3 && lost & 12 != 12 {
+        } else if lost & 0b11 != 0b11 && lost & 0b1100 != 0b1100 {
             assert_eq!(result, Ok(()), "lost {lost:b}");
         } else {
             // Both copies of one generation: the older state is not taken for the newest where the journal knows better.

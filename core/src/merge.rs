@@ -199,6 +199,10 @@ impl<D: BlockDevice> Store<'_, D> {
             open.layer.parent_epoch = layer.parent_epoch;
             open.layer.data += left.data;
             open.layer.nodes += left.nodes;
+            if open.layer.is_deleted() {
+                // A branching point has inherited blocks that perhaps none of its children shares.
+                open.layer.flags |= LayerFlags::ARMED;
+            }
             self.save(&open);
         }
         self.exchange_child(layer.parent, layer.id, heir)?;

@@ -53,10 +53,10 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         base: BaseIdentity,
     ) -> Outcome<(), D> {
         let geometry = device.geometry();
-        let sb = plan(&geometry, options, base)?;
         if geometry.read_only {
             return Err(Error::ReadOnly);
         }
+        let sb = plan(&geometry, options, base)?;
         let block_size = index(u64::from(options.block_size));
         let needed = needed_for(&sb);
         if workspace.len() < needed {
