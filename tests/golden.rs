@@ -51,12 +51,17 @@ fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/pool-1.0.img")
 }
 
+/// A literal as clippy wants it.
+fn separated(sum: u32) -> String {
+    format!("0x{:04x}_{:04x}\n", sum >> 16, sum & 0xffff)
+}
+
 #[test]
 fn the_image_of_the_first_version_is_what_this_version_writes() {
     let image = build();
     if std::env::var_os("COWL_WRITE_GOLDEN").is_some() {
         fs::File::create(path()).unwrap().write_all(&image).unwrap();
-        fs::write(path().with_extension("crc"), format!("{:#010x}\n", crc32c(0, &image))).unwrap();
+        fs::write(path().with_extension("crc"), separated(crc32c(0, &image))).unwrap();
         return;
     }
     assert!(fs::read(path()).unwrap() == image, "the same operations give other bytes: is that meant?");
