@@ -190,6 +190,9 @@ impl<D: BlockDevice> Store<'_, D> {
     /// One past the pages that are known to be missing together with this one.
     fn empty_pages_end(&mut self, page: u64) -> Outcome<u64, D> {
         let (root, height) = (self.sb.catalog, self.sb.catalog_height);
+        if page >= self.span(height) {
+            return Ok(u64::MAX);
+        }
         for level in (0..=height).rev() {
             if !self.entry_at(root, height, level, page, Object::Catalog)?.is_block() {
                 let span = self.span(level);

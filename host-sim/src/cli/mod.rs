@@ -139,6 +139,8 @@ enum Verb {
     Grow(verbs::grow::Args),
     /// See cowl do its main job on a real file, power cuts included
     Demo(verbs::demo::Args),
+    /// Prove it: every crash state in memory, and real processes on real files
+    Sim(verbs::sim::Args),
     /// Print a completion script for a shell
     Completions(verbs::completions::Args),
 }
@@ -188,6 +190,7 @@ fn run(ui: &Ui, verb: &Verb) -> Result<(), Failure> {
         Verb::Inspect(args) => verbs::inspect::run(ui, args),
         Verb::Grow(args) => verbs::grow::run(ui, args),
         Verb::Demo(args) => verbs::demo::run(ui, args),
+        Verb::Sim(args) => verbs::sim::run(ui, args),
         Verb::Completions(args) => verbs::completions::run(ui, args),
     }
 }

@@ -296,6 +296,10 @@ pub fn apply<D: BlockDevice>(pool: &mut Pool<'_, D>, model: &mut Model, op: Op) 
             model.refused();
             return Ok(false);
         }
+        Err(Error::Exhausted) if next > u32::MAX - 8 => {
+            model.refused();
+            return Ok(false);
+        }
         Err(error) => return Err(error),
     }
     Ok(true)
@@ -337,6 +341,7 @@ pub fn merge_step<D: BlockDevice>(pool: &mut Pool<'_, D>, more: u16) -> Result<(
 pub fn start<D: BlockDevice>(pool: &mut Pool<'_, D>, config: &Config) -> Result<Model, Error<D::Error>> {
     let id = pool.create(&attributes("v"), config.sectors as u64, config.flags)?;
     let mut model = Model::default();
+    model.whole = config.flags.contains(LayerFlags::INTEGRITY);
     let layer = Layer { volume: true, name: "v".into(), content: vec![0; config.sectors] };
     model.begin([(id.0, layer)].into());
     model.complete();

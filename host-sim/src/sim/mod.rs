@@ -3,6 +3,7 @@
 //! - [`SimDisk`] is a block device in memory that knows what is durable and what is pending;
 //! - [`Model`] says what a pool must show, now and after a crash, and shares no code with the core;
 //! - [`run_history`] applies a history to both and compares after every operation;
+//! - [`explore`] goes through every crash state up to a bound;
 //! - [`crash_history`] checks, at every device write of a history, the states that power loss may leave there: every
 //!   combination of old, new and torn for each pending sector where there are few, a sample where there are many.
 
@@ -10,11 +11,12 @@
 #![allow(clippy::cast_possible_truncation, clippy::missing_errors_doc)]
 
 mod disk;
+pub mod explore;
 mod history;
 mod model;
 mod run;
 
-pub use disk::{Call, Failed, Fate, Image, Sector, SimDisk, is_garbage};
+pub use disk::{Call, Failed, Fate, Image, Sector, SimDisk, garbage_byte};
 pub use history::{Config, Op, Rng, apply, found, merge_step, mount, random_op, start};
-pub use model::{Found, Layer, Layers, Model, bytes_of, tag_of};
+pub use model::{Found, Layer, Layers, Model, Outcome, bytes_of, tag_of, value_of};
 pub use run::{Failure, Tally, crash_history, random_history, run_history};

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::disk::is_garbage;
+use super::disk::garbage_byte;
 
 /// A volume or snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +35,31 @@ pub struct Model {
     open: BTreeMap<u32, BTreeMap<usize, BTreeSet<u64>>>,
     /// What the barrier in flight would make durable.
     in_flight: Option<Layers>,
+    /// A reader never sees a torn sector: volumes with checksums of their data.
+    pub whole: bool,
+}
+
+/// What a crash in the middle of a barrier has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The state before it, with any of the writes since the barrier before that.
+    Before,
+    /// The state behind it.
+    After,
+    /// The two do not differ in what was found.
+    Either,
 }
 
 /// The tag of a sector's bytes, if they are one tag over and over.
 pub fn tag_of(bytes: &[u8]) -> Option<u64> {
     let first: [u8; 8] = bytes.get(..8)?.try_into().ok()?;
     bytes.chunks(8).all(|part| part == first).then(|| u64::from_le_bytes(first))
+}
+
+/// What stands for a sector's bytes: their tag, or a hash (FNV-1a) with the highest bit set if a power cut tore them.
+pub fn value_of(bytes: &[u8]) -> u64 {
+    let hash = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    tag_of(bytes).unwrap_or_else(|| bytes.iter().fold(0xcbf2_9ce4_8422_2325, hash) | 1 << 63)
 }
 
 /// Sectors' bytes for a tag.
@@ -96,32 +115,47 @@ impl Model {
 
     /// Compares with what a mount after a crash shows: the last barrier's state with any of the writes since, or the state of
     /// the barrier that was in flight.
-    pub fn compare_after_crash(&self, found: &Found, sector_size: usize) -> Result<(), String> {
-        let written = |id: u32, sector: usize, bytes: &[u8]| {
-            let tags = self.open.get(&id).and_then(|open| open.get(&sector));
-            tags.is_some_and(|tags| tag_of(bytes).map_or(is_garbage(bytes), |tag| tags.contains(&tag)))
-        };
-        let before = compare(&self.durable, found, sector_size, &written);
-        let Some(after) = &self.in_flight else { return before };
+    pub fn compare_after_crash(&self, found: &Found, sector_size: usize) -> Result<Outcome, String> {
+        let before = compare(&self.durable, found, sector_size, &|id, sector, bytes| self.may_hold(id, sector, bytes));
+        let Some(after) = &self.in_flight else { return before.map(|()| Outcome::Before) };
         // A barrier may be durable while later writes are still on their way: none were, it had not returned.
-        before.or_else(|why| {
-            compare(after, found, sector_size, &|_, _, _| false).map_err(|also| format!("{why}; and {also}"))
-        })
+        let after = || compare(after, found, sector_size, &|_, _, _| false);
+        match before {
+            Ok(()) => Ok(if after().is_ok() { Outcome::Either } else { Outcome::Before }),
+            Err(why) => after().map(|()| Outcome::After).map_err(|also| format!("{why}; and {also}")),
+        }
     }
 
-    /// What a mount shows after the process was killed is what the next crash must keep (O7).
-    pub fn adopt(&mut self, found: &Found, sector_size: usize) -> Result<(), String> {
-        self.compare_after_crash(found, sector_size)?;
-        self.now = self.durable.clone();
+    /// A sector may hold this although no barrier has made it durable: something written since, or what tearing makes of it.
+    fn may_hold(&self, id: u32, sector: usize, bytes: &[u8]) -> bool {
+        let Some(tags) = self.open.get(&id).and_then(|open| open.get(&sector)) else { return false };
+        if tag_of(bytes).is_some_and(|tag| tags.contains(&tag)) {
+            return true;
+        }
+        let old = self.durable[&id].content[sector];
+        let known = |tag: u64| tags.contains(&tag) || tag == old;
+        let torn =
+            |kind: bool, from: usize, part: &[u8]| (from..).zip(part).all(|(at, byte)| *byte == garbage_byte(kind, at));
+        let part = |(i, part): (usize, &[u8])| {
+            tag_of(part).is_some_and(known) || torn(false, 8 * i, part) || torn(true, 8 * i, part)
+        };
+        !self.whole && bytes.chunks(8).enumerate().all(part)
+    }
+
+    /// What a mount shows after the process was killed or the power was cut is what the next crash must keep (O7).
+    pub fn adopt(&mut self, found: &Found, sector_size: usize) -> Result<Outcome, String> {
+        let outcome = self.compare_after_crash(found, sector_size)?;
+        let base = if outcome == Outcome::After { self.in_flight.take() } else { None };
+        self.now = base.unwrap_or_else(|| self.durable.clone());
+        self.in_flight = None;
         for (id, (_, bytes)) in found {
             let layer = self.now.get_mut(id).ok_or("a layer that is not known")?;
             for (sector, part) in bytes.chunks(sector_size).enumerate() {
-                // A torn sector in flight may stay: it has no tag, so it is not looked at again before it is written.
-                layer.content[sector] = tag_of(part).ok_or("a torn sector after a kill")?;
+                layer.content[sector] = value_of(part);
             }
         }
         self.complete();
-        Ok(())
+        Ok(outcome)
     }
 }
 
@@ -142,8 +176,8 @@ fn compare(
         }
         for (sector, part) in bytes.chunks(sector_size).enumerate() {
             let tag = layer.content[sector];
-            if tag_of(part) != Some(tag) && !or(*id, sector, part) {
-                return Err(format!("layer {id} sector {sector} is {:x?} instead of {tag:x}", tag_of(part)));
+            if value_of(part) != tag && !or(*id, sector, part) {
+                return Err(format!("layer {id} sector {sector} is {:x} instead of {tag:x}", value_of(part)));
             }
         }
     }

@@ -22,6 +22,7 @@ pub mod read;
 pub mod rename;
 pub mod resize;
 pub mod rollback;
+pub mod sim;
 pub mod snapshot;
 pub mod what_if;
 pub mod write;

@@ -1,0 +1,378 @@
+//! The explorer's disk: what each un-flushed sector became is decided when somebody reads it, and not before.
+//!
+//! A run therefore stands for all images that differ only in sectors that nobody looked at. That is exact, because the pool
+//! reaches the disk through its trait and nothing else.
+
+use std::{cell::RefCell, rc::Rc};
+
+use cowl::{BlockDevice, Geometry};
+
+use super::choices::Choices;
+use crate::sim::disk::{Call, Failed, Sector, garbage_byte};
+
+type Bytes = Rc<[u8]>;
+
+/// A sector that was written and not flushed when the power failed.
+#[derive(Debug, Clone)]
+struct Atom {
+    sector: u64,
+    /// What was written, in order.
+    versions: Vec<Bytes>,
+    /// It holds the newest write, so that its old bytes belong to images that were seen before.
+    newest: bool,
+    decided: Option<Decision>,
+}
+
+#[derive(Debug, Clone)]
+enum Decision {
+    Old,
+    Bytes(Bytes),
+}
+
+/// What the disk held when the power failed: flushed sectors, then sectors in flight.
+#[derive(Debug, Clone, Default)]
+struct Life {
+    flushed: Vec<(u64, Bytes)>,
+    atoms: Vec<Atom>,
+}
+
+/// A moment at which the power may fail.
+#[derive(Debug, Clone, Default)]
+pub struct Cut {
+    flushed: Vec<(u64, Bytes)>,
+    /// Sectors in flight, in order; the last is the newest.
+    pending: Vec<(u64, Bytes)>,
+    /// Its newest write was not looked at in an earlier cut.
+    fresh: bool,
+    /// Number of the device call, from 0.
+    pub call: usize,
+}
+
+impl Cut {
+    /// Sectors in flight, in order.
+    pub fn pending(&self) -> impl Iterator<Item = u64> + '_ {
+        self.pending.iter().map(|(sector, _)| *sector)
+    }
+}
+
+/// What a call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A read.
+    Read,
+    /// A write.
+    Write,
+    /// A flush.
+    Flush,
+}
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// The call that fails, counted from 0 over reads, writes and flushes.
+    pub call: usize,
+    /// Every later one fails too.
+    pub for_good: bool,
+    /// A write that fails may have reached the disk.
+    pub kept: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    sector_size: usize,
+    physical_size: u32,
+    base: Rc<Vec<Sector>>,
+    lives: Vec<Life>,
+    flushed: Vec<(u64, Bytes)>,
+    pending: Vec<(u64, Bytes)>,
+    calls: Vec<Call>,
+    count: usize,
+    fault: Option<Fault>,
+    failed: Option<Kind>,
+    cuts: Option<Vec<Cut>>,
+    choices: Choices,
+    kinds: usize,
+}
+
+/// A disk on which every possibility is tried; copies of the handle are the same disk.
+#[derive(Debug, Clone, Default)]
+pub struct CrashDisk {
+    state: Rc<RefCell<State>>,
+}
+
+/// Ways to tear a sector: two kinds of garbage, new bytes before old ones, old before new.
+pub const TEARINGS: usize = 4;
+
+impl CrashDisk {
+    /// A disk that holds these sectors. Of the ways to tear a sector the first `kinds` are tried.
+    pub fn new(sector_size: usize, physical_size: u32, base: Rc<Vec<Sector>>, kinds: usize) -> Self {
+        let kinds = kinds.min(TEARINGS);
+        let state = State { sector_size, physical_size, base, kinds, ..State::default() };
+        Self { state: Rc::new(RefCell::new(state)) }
+    }
+
+    /// The disk after a power cut there, with choices yet to be made.
+    #[must_use]
+    pub fn after(&self, cut: &Cut, choices: Choices) -> Self {
+        let now = self.state.borrow();
+        let state = State {
+            sector_size: now.sector_size,
+            physical_size: now.physical_size,
+            base: now.base.clone(),
+            lives: now.lives.clone(),
+            choices,
+            kinds: now.kinds,
+            ..State::default()
+        };
+        drop(now);
+        let disk = Self { state: Rc::new(RefCell::new(state)) };
+        disk.lose_power(cut);
+        disk
+    }
+
+    /// The power fails at that cut, and comes back.
+    pub fn lose_power(&self, cut: &Cut) {
+        let state = &mut *self.state.borrow_mut();
+        let mut atoms: Vec<Atom> = Vec::new();
+        for (i, (sector, bytes)) in cut.pending.iter().enumerate() {
+            let newest = cut.fresh && i + 1 == cut.pending.len();
+            match atoms.iter_mut().find(|atom| atom.sector == *sector) {
+                Some(atom) => {
+                    atom.versions.push(bytes.clone());
+                    atom.newest |= newest;
+                }
+                None => {
+                    atoms.push(Atom { sector: *sector, versions: vec![bytes.clone()], newest, decided: None });
+                }
+            }
+        }
+        state.lives.push(Life { flushed: cut.flushed.clone(), atoms });
+        (state.flushed, state.pending, state.cuts, state.fault) = (Vec::new(), Vec::new(), None, None);
+        state.calls.clear();
+    }
+
+    /// The process ends; the disk goes on.
+    pub fn calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.state.borrow_mut().calls)
+    }
+
+    /// From now on every write makes a cut, and calls are counted from 0.
+    pub fn record(&self) {
+        let state = &mut *self.state.borrow_mut();
+        let flushed = std::mem::take(&mut state.flushed);
+        if !flushed.is_empty() {
+            let base = Rc::make_mut(&mut state.base);
+            if state.lives.is_empty() {
+                flushed.into_iter().for_each(|(sector, bytes)| base[sector as usize] = Some(bytes));
+            } else {
+                state.flushed = flushed;
+            }
+        }
+        (state.cuts, state.count) = (Some(Vec::new()), 0);
+    }
+
+    /// The cuts since, and the present moment as the last one.
+    pub fn cuts(&self) -> Vec<Cut> {
+        let state = &mut *self.state.borrow_mut();
+        let mut cuts = state.cuts.take().unwrap_or_default();
+        let (flushed, pending) = (state.flushed.clone(), state.pending.clone());
+        cuts.push(Cut { flushed, pending, fresh: false, call: state.count });
+        cuts
+    }
+
+    /// Calls since [`record`](Self::record).
+    pub fn count(&self) -> usize {
+        self.state.borrow().count
+    }
+
+    /// A call will fail; calls are counted from now on.
+    pub fn fail(&self, fault: Fault) {
+        let mut state = self.state.borrow_mut();
+        (state.fault, state.failed, state.count) = (Some(fault), None, 0);
+    }
+
+    /// No call fails any more; what kind of call was the first that did.
+    pub fn repair(&self) -> Option<Kind> {
+        let mut state = self.state.borrow_mut();
+        state.fault = None;
+        state.failed.take()
+    }
+
+    /// One of `of` possibilities.
+    pub fn choose(&self, of: usize) -> usize {
+        self.state.borrow_mut().choices.choose(of)
+    }
+
+    /// The choices so far.
+    pub fn take_choices(&self) -> Choices {
+        std::mem::take(&mut self.state.borrow_mut().choices)
+    }
+
+    /// How many images the choices stand for that nobody had to make.
+    pub fn images(&self) -> u128 {
+        let state = self.state.borrow();
+        let open = state.lives.iter().flat_map(|life| &life.atoms).filter(|atom| atom.decided.is_none());
+        open.fold(1, |product, atom| product.saturating_mul(state.ways(atom) as u128))
+    }
+
+    /// What became of each sector in flight, for people.
+    pub fn fates(&self) -> Vec<(u64, &'static str)> {
+        let state = self.state.borrow();
+        let atoms = state.lives.iter().flat_map(|life| &life.atoms);
+        atoms.map(|atom| (atom.sector, atom.fate())).collect()
+    }
+
+    /// Every sector as it is, with the choices that are left made.
+    pub fn sectors(&self) -> Vec<Sector> {
+        let state = &mut *self.state.borrow_mut();
+        (0..state.base.len() as u64).map(|sector| state.content(sector)).collect()
+    }
+}
+
+impl Atom {
+    fn fate(&self) -> &'static str {
+        match &self.decided {
+            None => "not read",
+            Some(Decision::Old) => "old",
+            Some(Decision::Bytes(bytes)) if self.versions.last() == Some(bytes) => "new",
+            Some(Decision::Bytes(bytes)) if self.versions.contains(bytes) => "an earlier write",
+            Some(Decision::Bytes(_)) => "torn",
+        }
+    }
+}
+
+impl State {
+    fn ways(&self, atom: &Atom) -> usize {
+        self.kinds + if atom.newest { 1 } else { 1 + atom.versions.len() }
+    }
+
+    /// What the sector holds now.
+    fn content(&mut self, sector: u64) -> Sector {
+        let latest =
+            |list: &[(u64, Bytes)]| list.iter().rev().find(|(at, _)| *at == sector).map(|(_, bytes)| bytes.clone());
+        if let Some(bytes) = latest(&self.pending).or_else(|| latest(&self.flushed)) {
+            return Some(bytes);
+        }
+        let lives = self.lives.len();
+        self.content_in(sector, lives)
+    }
+
+    /// What the sector held before the life of that number began.
+    fn content_in(&mut self, sector: u64, life: usize) -> Sector {
+        let Some(index) = life.checked_sub(1) else { return self.base.get(sector as usize).cloned().flatten() };
+        if let Some(at) = self.lives[index].atoms.iter().position(|atom| atom.sector == sector) {
+            if self.lives[index].atoms[at].decided.is_none() {
+                let decision = self.decide(index, at);
+                self.lives[index].atoms[at].decided = Some(decision);
+            }
+            if let Some(Decision::Bytes(bytes)) = &self.lives[index].atoms[at].decided {
+                return Some(bytes.clone());
+            }
+        }
+        self.before(sector, index)
+    }
+
+    /// What was durable when the power failed at the end of the life with this index.
+    fn before(&mut self, sector: u64, index: usize) -> Sector {
+        let flushed = self.lives[index].flushed.iter().rev().find(|(at, _)| *at == sector);
+        if let Some((_, bytes)) = flushed {
+            return Some(bytes.clone());
+        }
+        self.content_in(sector, index)
+    }
+
+    /// New, then torn in each way, then earlier writes, then old.
+    fn decide(&mut self, life: usize, at: usize) -> Decision {
+        let atom = self.lives[life].atoms[at].clone();
+        let choice = self.choices.choose(self.ways(&atom));
+        let newest = atom.versions.last().expect("an atom was written").clone();
+        if choice == 0 {
+            return Decision::Bytes(newest);
+        }
+        if choice <= self.kinds {
+            let old = self.before(atom.sector, life).unwrap_or_else(|| vec![0; newest.len()].into());
+            return Decision::Bytes(tear(choice - 1, &old, &newest));
+        }
+        match atom.versions.len().checked_sub(choice - self.kinds + 1) {
+            Some(earlier) => Decision::Bytes(atom.versions[earlier].clone()),
+            None => Decision::Old,
+        }
+    }
+
+    /// Counts a call; true if it fails.
+    fn fails(&mut self, kind: Kind) -> bool {
+        let number = self.count;
+        self.count += 1;
+        let fails = self.fault.is_some_and(|fault| fault.call == number || fault.for_good && fault.call < number);
+        if fails && self.failed.is_none() {
+            self.failed = Some(kind);
+        }
+        fails
+    }
+}
+
+/// A sector that was being written when the power failed.
+fn tear(kind: usize, old: &[u8], new: &[u8]) -> Bytes {
+    let half = new.len() / 2;
+    match kind {
+        0 | 1 => (0..new.len()).map(|at| garbage_byte(kind == 1, at)).collect(),
+        2 => [&new[..half], &old[half..]].concat().into(),
+        _ => [&old[..half], &new[half..]].concat().into(),
+    }
+}
+
+impl BlockDevice for CrashDisk {
+    type Error = Failed;
+
+    fn geometry(&self) -> Geometry {
+        let state = self.state.borrow();
+        let plain = Geometry::new(state.sector_size as u32, state.base.len() as u64);
+        Geometry { physical_size: state.physical_size, ..plain }
+    }
+
+    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Failed> {
+        let state = &mut *self.state.borrow_mut();
+        if state.fails(Kind::Read) {
+            return Err(Failed);
+        }
+        for (i, part) in buffer.chunks_mut(state.sector_size).enumerate() {
+            match state.content(sector + i as u64) {
+                Some(bytes) => part.copy_from_slice(&bytes),
+                None => part.fill(0),
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Failed> {
+        let state = &mut *self.state.borrow_mut();
+        let failed = state.fails(Kind::Write);
+        if failed && !state.fault.is_some_and(|fault| fault.kept) {
+            return Err(Failed);
+        }
+        for (i, part) in buffer.chunks(state.sector_size).enumerate() {
+            state.pending.push((sector + i as u64, part.into()));
+            if let Some(cuts) = &mut state.cuts {
+                let (flushed, pending) = (state.flushed.clone(), state.pending.clone());
+                cuts.push(Cut { flushed, pending, fresh: true, call: state.count - 1 });
+            }
+        }
+        state.calls.push(Call::Write(sector, (buffer.len() / state.sector_size) as u64));
+        if failed { Err(Failed) } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Failed> {
+        let state = &mut *self.state.borrow_mut();
+        if state.fails(Kind::Flush) {
+            return Err(Failed);
+        }
+        state.calls.push(Call::Flush);
+        for (sector, bytes) in state.pending.drain(..) {
+            match state.flushed.iter_mut().find(|(at, _)| *at == sector) {
+                Some((_, old)) => *old = bytes,
+                None => state.flushed.push((sector, bytes)),
+            }
+        }
+        Ok(())
+    }
+}

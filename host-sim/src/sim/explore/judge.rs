@@ -1,0 +1,101 @@
+//! What is asked of every image after a power cut.
+
+use cowl::{Finding, Pool};
+
+use super::{disk::CrashDisk, play::tagged};
+use crate::sim::{
+    disk::Call,
+    history::{Op, apply, found, mount},
+    model::{Model, Outcome},
+};
+
+/// A promise of the oracle, by its number in the documentation of [`super`].
+pub type Promise = &'static str;
+
+/// A promise that was broken, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The promise.
+    pub promise: Promise,
+    /// What was seen.
+    pub what: String,
+}
+
+fn broken<E: std::fmt::Debug>(promise: Promise, what: &str) -> impl Fn(E) -> Broken + '_ {
+    move |error| Broken { promise, what: format!("{what}: {error:?}") }
+}
+
+/// Memory that judging needs, used again and again.
+#[derive(Debug)]
+pub struct Bench {
+    /// The pool's workspace.
+    pub workspace: Vec<u8>,
+    scratch: Vec<u8>,
+    sector_size: usize,
+}
+
+impl Bench {
+    /// For pools that need so large a workspace.
+    pub fn new(workspace: Vec<u8>, sector_size: usize) -> Self {
+        Self { workspace, scratch: vec![0; 256], sector_size }
+    }
+
+    /// Mounts the image and compares everything with what the model allows; it then goes on from what was found.
+    ///
+    /// # Errors
+    /// The promise that was broken.
+    pub fn recover(&mut self, disk: &CrashDisk, model: &mut Model) -> Result<Outcome, Broken> {
+        let mut pool = mount(disk.clone(), &mut self.workspace).map_err(broken("O12", "it does not mount"))?;
+        let calls = disk.calls();
+        if calls != [Call::Flush] {
+            return Err(Broken { promise: "O8", what: format!("the mount is more than one flush: {calls:?}") });
+        }
+        let seen = found(&mut pool).map_err(broken("O1", "it cannot be read"))?;
+        let outcome = model.adopt(&seen, self.sector_size).map_err(|what| Broken { promise: "O1 to O6", what })?;
+        let calls = disk.calls();
+        if !calls.is_empty() {
+            return Err(Broken { promise: "O8", what: format!("reading wrote: {calls:?}") });
+        }
+        check(&mut pool, &mut self.scratch)?;
+        Ok(outcome)
+    }
+
+    /// Goes on with an operation, watched; the model becomes what may be found while it is on its way, and behind it.
+    ///
+    /// # Errors
+    /// The promise that was broken.
+    pub fn go_on(&mut self, disk: &CrashDisk, model: Model, op: Op) -> Result<(Model, Model), Broken> {
+        let mut pool = mount(disk.clone(), &mut self.workspace).map_err(broken("O12", "it does not mount again"))?;
+        let mut after = model.clone();
+        disk.record();
+        apply(&mut pool, &mut after, tagged(op, 200)).map_err(broken("O12", "it does not work any more"))?;
+        let during = model.during(&after, super::play::is_barrier(op));
+        Ok((during, after))
+    }
+
+    /// Writes, flushes, takes a snapshot, deletes, merges, and deletes everything.
+    ///
+    /// # Errors
+    /// The promise that was broken.
+    pub fn live(&mut self, disk: &CrashDisk, mut model: Model) -> Result<(), Broken> {
+        let mut pool = mount(disk.clone(), &mut self.workspace).map_err(broken("O12", "it does not mount again"))?;
+        for op in [Op::Write(0, 0, 1, 0), Op::Flush, Op::Snapshot(0), Op::Delete(1), Op::Merge(300), Op::Checkpoint] {
+            apply(&mut pool, &mut model, tagged(op, 210)).map_err(broken("O12", "it does not work any more"))?;
+            let seen = found(&mut pool).map_err(broken("O12", "it cannot be read any more"))?;
+            model.compare(&seen, self.sector_size).map_err(|what| Broken { promise: "O7", what })?;
+        }
+        check(&mut pool, &mut self.scratch)
+    }
+}
+
+fn check(pool: &mut Pool<'_, CrashDisk>, scratch: &mut [u8]) -> Result<(), Broken> {
+    let mut first = None;
+    let mut report = |finding: &Finding| {
+        // A slot of the superblock that was being written may be torn.
+        if first.is_none() && !matches!(finding, Finding::SuperblockCopy { .. }) {
+            first = Some(*finding);
+        }
+    };
+    pool.check(scratch, false, &mut report).map_err(broken("O10", "it cannot be checked"))?;
+    first.map_or(Ok(()), |finding| Err(broken("O10", "check")(finding)))
+}

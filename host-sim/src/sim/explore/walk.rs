@@ -1,0 +1,428 @@
+//! The walk over all sequences, cuts and images.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Instant,
+};
+
+use super::{
+    choices::Choices,
+    commit_point::CommitPoint,
+    disk::{CrashDisk, Cut},
+    judge::{Bench, Broken},
+    play::{Played, is_barrier},
+    scenario::{Scenario, Seed, Shape},
+    token::Token,
+};
+use crate::sim::{
+    history::{Op, Rng},
+    model::{Model, Outcome},
+};
+
+/// How far an exploration goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Bound {
+    /// Operations in a sequence.
+    pub ops: usize,
+    /// Sequences up to this length go on after the power cut, with another operation and another cut.
+    pub second: usize,
+    /// Sequences up to this length are also run with every device call of the last operation failing.
+    pub errors: usize,
+    /// Ways to tear a sector, at most [`TEARINGS`](super::TEARINGS).
+    pub tearings: usize,
+    /// Runs at one cut; what is beyond is sampled.
+    pub runs: usize,
+}
+
+impl Bound {
+    /// Sequences of that length.
+    pub fn new(ops: usize) -> Self {
+        Self { ops, second: ops.saturating_sub(2), errors: ops.saturating_sub(1), tearings: 2, runs: 20_000 }
+    }
+}
+
+/// A part of an exploration: of `of` equal ones the one with this index. The reports of all parts add up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// From 0.
+    pub index: u64,
+    /// Number of parts.
+    pub of: u64,
+}
+
+/// A promise that was broken, with the line that shows it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// How to see it again.
+    pub token: Token,
+    /// What was broken.
+    pub broken: Broken,
+}
+
+/// What was explored.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    /// Sequences of operations.
+    pub workloads: u64,
+    /// Moments at which the power failed.
+    pub cuts: u64,
+    /// Recoveries that were run and judged.
+    pub runs: u64,
+    /// Distinct crash states that these runs stand for, with nothing left out.
+    pub exact: u128,
+    /// Crash states that were drawn at random beyond that.
+    pub sampled: u64,
+    /// Cuts of which not every image was seen.
+    pub sampled_cuts: u64,
+    /// Device calls that were made to fail.
+    pub faults: u64,
+    /// Promises that were broken.
+    pub violations: Vec<Violation>,
+    /// It was stopped before the end.
+    pub stopped: bool,
+}
+
+impl Report {
+    /// Adds another part.
+    pub fn add(&mut self, other: Self) {
+        self.workloads += other.workloads;
+        self.cuts += other.cuts;
+        self.runs += other.runs;
+        self.exact = self.exact.saturating_add(other.exact);
+        self.sampled += other.sampled;
+        self.sampled_cuts += other.sampled_cuts;
+        self.faults += other.faults;
+        self.violations.extend(other.violations);
+        self.stopped |= other.stopped;
+    }
+}
+
+/// Shared between an exploration and who watches it.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Recoveries so far.
+    pub runs: AtomicU64,
+    /// States that were gone through, by each thread.
+    pub places: AtomicU64,
+    /// Set to end the exploration.
+    pub stop: AtomicBool,
+    /// When it ends by itself.
+    pub until: Option<Instant>,
+}
+
+impl Watch {
+    fn over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.until.is_some_and(|until| Instant::now() > until)
+    }
+}
+
+/// After so many violations a part gives up.
+const ENOUGH: usize = 5;
+
+/// Explores shapes and seeds to a bound, in `jobs` threads.
+///
+/// # Errors
+/// A seed could not be built.
+pub fn explore(
+    places: &[(Shape, Seed)],
+    bound: &Bound,
+    shard: Shard,
+    jobs: u64,
+    watch: &Watch,
+) -> Result<Report, String> {
+    let mut report = Report::default();
+    std::thread::scope(|scope| {
+        let part = |job: u64| Shard { index: shard.index * jobs + job, of: shard.of * jobs };
+        let threads: Vec<_> =
+            (0..jobs).map(|job| scope.spawn(move || explore_part(places, bound, part(job), watch))).collect();
+        for thread in threads {
+            report.add(thread.join().map_err(|_| "a thread of the exploration ended".to_string())??);
+        }
+        Ok(report)
+    })
+}
+
+fn explore_part(places: &[(Shape, Seed)], bound: &Bound, shard: Shard, watch: &Watch) -> Result<Report, String> {
+    let mut report = Report::default();
+    let mut number = 0;
+    for (shape, seed) in places {
+        let scenario = Scenario::new(*shape, *seed)?;
+        let mut walk = Walk {
+            bench: scenario.bench(),
+            scenario,
+            bound,
+            shard,
+            watch,
+            number: &mut number,
+            report: Report::default(),
+        };
+        walk.below(&mut Vec::new());
+        report.add(walk.report);
+        watch.places.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(report)
+}
+
+impl Scenario {
+    /// Memory to judge its images with.
+    pub fn bench(&self) -> Bench {
+        Bench::new(self.workspace(), self.config.sector_size)
+    }
+}
+
+struct Walk<'a> {
+    bench: Bench,
+    scenario: Scenario,
+    bound: &'a Bound,
+    shard: Shard,
+    watch: &'a Watch,
+    number: &'a mut u64,
+    report: Report,
+}
+
+impl Walk<'_> {
+    /// Every sequence that begins with this one. The first two operations say to which part it belongs.
+    fn below(&mut self, ops: &mut Vec<u8>) {
+        for letter in 0..self.scenario.alphabet.len() as u8 {
+            if self.report.violations.len() >= ENOUGH || self.watch.over() {
+                self.report.stopped = true;
+                return;
+            }
+            ops.push(letter);
+            let mine = match ops.len() {
+                1 | 2 => {
+                    *self.number += 1;
+                    *self.number % self.shard.of == self.shard.index
+                }
+                _ => true,
+            };
+            // What does nothing need not be followed; a single operation is played to know that.
+            if (mine || ops.len() == 1) && self.sequence(ops, mine) && ops.len() < self.bound.ops {
+                self.below(ops);
+            }
+            ops.pop();
+        }
+    }
+
+    /// Looks at one sequence; false if its last operation did nothing.
+    fn sequence(&mut self, ops: &[u8], mine: bool) -> bool {
+        let played =
+            match self.scenario.play(&self.scenario.operations(ops), self.tearings(ops), &mut self.bench.workspace) {
+                Ok(played) => played,
+                Err(what) => {
+                    let token = Token::new(&self.scenario, ops, self.tearings(ops));
+                    self.violation(Violation { token, broken: Broken { promise: "O13", what } });
+                    return false;
+                }
+            };
+        let did = played.applied || played.cuts.len() > 1;
+        if mine && did {
+            self.report.workloads += 1;
+            if let Err(violation) = self.cuts(ops, &played) {
+                self.violation(violation);
+            }
+            if ops.len() <= self.bound.errors {
+                let faults = super::errors::sweep(&self.scenario, ops, &mut self.bench);
+                self.report.faults += faults.calls;
+                self.report.runs += faults.runs;
+                self.report.exact += faults.images;
+                self.report.violations.extend(faults.violations);
+            }
+        }
+        did
+    }
+
+    fn violation(&mut self, violation: Violation) {
+        self.report.violations.push(violation.shrink(&self.scenario, self.bound, &mut self.bench));
+    }
+
+    /// Where a second cut follows, one kind of tearing must do.
+    fn tearings(&self, ops: &[u8]) -> usize {
+        if ops.len() <= self.bound.second { 1 } else { self.bound.tearings }
+    }
+
+    fn cuts(&mut self, ops: &[u8], played: &Played) -> Result<(), Violation> {
+        let second = ops.len() <= self.bound.second;
+        let mut search = Search { scenario: &self.scenario, bench: &mut self.bench, limit: self.bound.runs, second };
+        let tally = search.sequence(played);
+        self.watch.runs.fetch_add(tally.runs, Ordering::Relaxed);
+        self.report.cuts += tally.cuts;
+        self.report.runs += tally.runs;
+        self.report.exact = self.report.exact.saturating_add(tally.exact);
+        self.report.sampled += tally.sampled;
+        self.report.sampled_cuts += tally.sampled_cuts;
+        let Some((cut, choices, broken)) = tally.broken else { return Ok(()) };
+        let token = Token {
+            cut,
+            choices,
+            second,
+            ..Token::new(&self.scenario, ops, self.bound.tearings.min(if second { 1 } else { 4 }))
+        };
+        Err(Violation { token, broken })
+    }
+}
+
+/// What a search through the images of one sequence has found.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Moments looked at.
+    pub cuts: u64,
+    /// Recoveries.
+    pub runs: u64,
+    /// Images, none left out.
+    pub exact: u128,
+    /// Images drawn at random.
+    pub sampled: u64,
+    /// Cuts with such.
+    pub sampled_cuts: u64,
+    /// The first promise broken: at which cut, by which choices.
+    pub broken: Option<(usize, Vec<u16>, Broken)>,
+}
+
+/// A search through the images of one sequence.
+#[derive(Debug)]
+pub struct Search<'a> {
+    /// Where it began.
+    pub scenario: &'a Scenario,
+    /// Memory.
+    pub bench: &'a mut Bench,
+    /// Runs at one cut before the rest is sampled.
+    pub limit: usize,
+    /// Another operation and another cut follow.
+    pub second: bool,
+}
+
+/// One run: what was found first, and how many images it stands for.
+struct Run {
+    outcome: Outcome,
+    images: u128,
+}
+
+/// A random draw for every so many runs that were not made.
+const SAMPLES: usize = 500;
+
+impl Search<'_> {
+    /// All cuts of a sequence that was played.
+    pub fn sequence(&mut self, played: &Played) -> Tally {
+        let mut tally = Tally::default();
+        let mut point = CommitPoint::default();
+        let last = played.cuts.len() - 1;
+        for (number, cut) in played.cuts.iter().enumerate() {
+            if number == last && !played.barrier {
+                break;
+            }
+            tally.cuts += 1;
+            let model = if number == last { &played.after } else { &played.during };
+            if let Err((choices, broken)) = self.images(played, number, cut, model, &mut tally, &mut point) {
+                tally.broken = Some((number, choices, broken));
+                return tally;
+            }
+        }
+        if let Err(broken) = point.verdict() {
+            tally.broken = Some((0, Vec::new(), broken));
+        }
+        tally
+    }
+
+    /// One image, by its choices.
+    ///
+    /// # Errors
+    /// The promise that was broken.
+    pub fn one(&mut self, played: &Played, cut: usize, choices: &mut Choices) -> Result<(), Broken> {
+        let Some(at) = played.cuts.get(cut) else { return Ok(()) };
+        let model = if cut + 1 == played.cuts.len() { &played.after } else { &played.during };
+        if choices.is_empty() {
+            // A commit point is judged over all images of all cuts.
+            return self.sequence(played).broken.map_or(Ok(()), |(_, _, broken)| Err(broken));
+        }
+        self.run(&played.disk, at, model, choices).map(drop)
+    }
+
+    fn images(
+        &mut self,
+        played: &Played,
+        number: usize,
+        cut: &Cut,
+        model: &Model,
+        tally: &mut Tally,
+        point: &mut CommitPoint,
+    ) -> Result<(), (Vec<u16>, Broken)> {
+        let mut choices = Choices::default();
+        let mut runs = 0;
+        loop {
+            let run = self.run(&played.disk, cut, model, &mut choices).map_err(|broken| (choices.path(), broken))?;
+            if number + 1 < played.cuts.len() {
+                point.saw(number, run.outcome, runs == 0);
+            }
+            runs += 1;
+            tally.runs += 1;
+            tally.exact = tally.exact.saturating_add(run.images);
+            if !choices.advance() {
+                return Ok(());
+            }
+            if runs == self.limit {
+                break;
+            }
+        }
+        tally.sampled_cuts += 1;
+        let mut rng = Rng::new(number as u64);
+        for _ in 0..SAMPLES {
+            let path: Vec<u16> = (0..64).map(|_| rng.below(0xffff) as u16).collect();
+            choices.restart(&path);
+            self.run(&played.disk, cut, model, &mut choices).map_err(|broken| (choices.path(), broken))?;
+            tally.runs += 1;
+            tally.sampled += 1;
+        }
+        Ok(())
+    }
+
+    /// One image, and what follows it.
+    fn run(&mut self, disk: &CrashDisk, cut: &Cut, model: &Model, choices: &mut Choices) -> Result<Run, Broken> {
+        let first = disk.after(cut, std::mem::take(choices));
+        let result = self.first(&first, model.clone(), choices);
+        if result.is_err() && choices.path().is_empty() {
+            *choices = first.take_choices();
+        }
+        result
+    }
+
+    fn first(&mut self, disk: &CrashDisk, mut model: Model, choices: &mut Choices) -> Result<Run, Broken> {
+        let outcome = self.bench.recover(disk, &mut model)?;
+        let images = disk.images();
+        let op = if self.second { disk.choose(self.scenario.second.len() + 1) } else { 0 };
+        let Some(op) = op.checked_sub(1) else {
+            *choices = disk.take_choices();
+            if self.second {
+                self.bench.live(disk, model)?;
+            }
+            return Ok(Run { outcome, images });
+        };
+        let op = self.scenario.second[op];
+        let (during, after) = self.bench.go_on(disk, model, op)?;
+        let cuts = disk.cuts();
+        let ways = cuts.len() - usize::from(!is_barrier(op));
+        if ways == 0 {
+            *choices = disk.take_choices();
+            return Ok(Run { outcome, images: 0 });
+        }
+        let number = disk.choose(ways);
+        let disk = disk.after(&cuts[number], disk.take_choices());
+        let mut model = if number + 1 == cuts.len() { after } else { during };
+        let result = self.bench.recover(&disk, &mut model);
+        let images = disk.images();
+        *choices = disk.take_choices();
+        result.map_err(|broken| Broken { what: format!("after a second power cut: {}", broken.what), ..broken })?;
+        Ok(Run { outcome, images })
+    }
+}
+
+impl Scenario {
+    /// The operations of a sequence of letters.
+    pub fn operations(&self, letters: &[u8]) -> Vec<Op> {
+        letters.iter().filter_map(|letter| self.alphabet.get(usize::from(*letter)).copied()).collect()
+    }
+
+    fn workspace(&self) -> Vec<u8> {
+        self.config.workspace()
+    }
+}
