@@ -18,5 +18,5 @@ mod run;
 
 pub use disk::{Call, Failed, Fate, Image, Sector, SimDisk, garbage_byte};
 pub use history::{Config, Op, Rng, apply, found, merge_step, mount, random_op, start};
-pub use model::{Found, Layer, Layers, Model, Outcome, bytes_of, tag_of, value_of};
+pub use model::{Found, Layer, Layers, Model, Outcome, Ways, bytes_of, tag_of, value_of};
 pub use run::{Failure, Tally, crash_history, random_history, run_history};

@@ -3,7 +3,10 @@
 //! A sector is a tag, 0 for zeros. Beside the present content the model knows what the last barrier made durable, what
 //! was written to each sector since, and what the barrier in flight would make of it: that is all a crash may leave.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use super::disk::garbage_byte;
 
@@ -110,16 +113,22 @@ impl Model {
 
     /// Compares with what a pool shows now.
     pub fn compare(&self, found: &Found, sector_size: usize) -> Result<(), String> {
-        compare(&self.now, found, sector_size, &|_, _, _| false)
+        compare(&self.now, found, sector_size, &|_, _, _| false, &|_| None)
     }
 
     /// Compares with what a mount after a crash shows: the last barrier's state with any of the writes since, or the state of
     /// the barrier that was in flight.
     pub fn compare_after_crash(&self, found: &Found, sector_size: usize) -> Result<Outcome, String> {
-        let before = compare(&self.durable, found, sector_size, &|id, sector, bytes| self.may_hold(id, sector, bytes));
+        self.compare_undecided(found, sector_size, &|_| None)
+    }
+
+    /// The same where a sector may stand for several: `ways` tells what it could hold, and all of that must be allowed.
+    pub fn compare_undecided(&self, found: &Found, sector_size: usize, ways: Ways<'_>) -> Result<Outcome, String> {
+        let written = |id, sector, bytes: &[u8]| self.may_hold(id, sector, bytes);
+        let before = compare(&self.durable, found, sector_size, &written, ways);
         let Some(after) = &self.in_flight else { return before.map(|()| Outcome::Before) };
         // A barrier may be durable while later writes are still on their way: none were, it had not returned.
-        let after = || compare(after, found, sector_size, &|_, _, _| false);
+        let after = || compare(after, found, sector_size, &|_, _, _| false, ways);
         match before {
             Ok(()) => Ok(if after().is_ok() { Outcome::Either } else { Outcome::Before }),
             Err(why) => after().map(|()| Outcome::After).map_err(|also| format!("{why}; and {also}")),
@@ -159,12 +168,16 @@ impl Model {
     }
 }
 
+/// What a sector could hold, if it stands for several.
+pub type Ways<'a> = &'a dyn Fn(&[u8]) -> Option<Vec<Rc<[u8]>>>;
+
 /// Every layer is there, no other, and every sector has the expected tag or one that `or` allows.
 fn compare(
     expected: &Layers,
     found: &Found,
     sector_size: usize,
     or: &dyn Fn(u32, usize, &[u8]) -> bool,
+    ways: Ways<'_>,
 ) -> Result<(), String> {
     if !expected.keys().eq(found.keys()) {
         return Err(format!("layers {:?} instead of {:?}", found.keys(), expected.keys()));
@@ -176,7 +189,8 @@ fn compare(
         }
         for (sector, part) in bytes.chunks(sector_size).enumerate() {
             let tag = layer.content[sector];
-            if value_of(part) != tag && !or(*id, sector, part) {
+            let allowed = |bytes: &[u8]| value_of(bytes) == tag || or(*id, sector, bytes);
+            if !allowed(part) && !ways(part).is_some_and(|ways| ways.iter().all(|bytes| allowed(bytes))) {
                 return Err(format!("layer {id} sector {sector} is {:x} instead of {tag:x}", value_of(part)));
             }
         }

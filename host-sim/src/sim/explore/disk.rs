@@ -8,7 +8,10 @@ use std::{cell::RefCell, rc::Rc};
 use cowl::{BlockDevice, Geometry};
 
 use super::choices::Choices;
-use crate::sim::disk::{Call, Failed, Sector, garbage_byte};
+use crate::sim::{
+    disk::{Call, Failed, Sector, garbage_byte},
+    model::{bytes_of, tag_of},
+};
 
 type Bytes = Rc<[u8]>;
 
@@ -92,6 +95,9 @@ struct State {
     cuts: Option<Vec<Cut>>,
     choices: Choices,
     kinds: usize,
+    /// Sectors that are not decided are not decided now either: a reader gets something that stands for them.
+    standing: bool,
+    stood_for: Vec<(usize, usize)>,
 }
 
 /// A disk on which every possibility is tried; copies of the handle are the same disk.
@@ -99,6 +105,12 @@ struct State {
 pub struct CrashDisk {
     state: Rc<RefCell<State>>,
 }
+
+/// Tags from here on stand for sectors that are not decided.
+const STANDS_FOR: u64 = 0x5a5a << 40;
+
+/// With more sectors in flight the images are all covered, but not counted: their number would say nothing.
+pub const COUNTED: usize = 12;
 
 /// Ways to tear a sector: two kinds of garbage, new bytes before old ones, old before new.
 pub const TEARINGS: usize = 4;
@@ -208,10 +220,28 @@ impl CrashDisk {
         std::mem::take(&mut self.state.borrow_mut().choices)
     }
 
-    /// How many images the choices stand for that nobody had to make.
+    /// From now on a reader of a sector that is not decided gets something that stands for it, instead of a decision.
+    pub fn stand_in(&self, on: bool) {
+        self.state.borrow_mut().standing = on;
+    }
+
+    /// What bytes may be that stand for a sector.
+    pub fn ways(&self, bytes: &[u8]) -> Option<Vec<Bytes>> {
+        let number = tag_of(bytes)?.checked_sub(STANDS_FOR)?;
+        let state = &mut *self.state.borrow_mut();
+        let (life, at) = *state.stood_for.get(number as usize)?;
+        let ways = state.ways(&state.lives[life].atoms[at]);
+        Some((0..ways).map(|choice| state.way(life, at, choice)).collect())
+    }
+
+    /// How many images the choices stand for that nobody had to make; only 1 if more than [`COUNTED`] sectors were in flight.
     pub fn images(&self) -> u128 {
         let state = self.state.borrow();
-        let open = state.lives.iter().flat_map(|life| &life.atoms).filter(|atom| atom.decided.is_none());
+        let atoms = || state.lives.iter().flat_map(|life| &life.atoms);
+        if atoms().count() > COUNTED {
+            return 1;
+        }
+        let open = atoms().filter(|atom| atom.decided.is_none());
         open.fold(1, |product, atom| product.saturating_mul(state.ways(atom) as u128))
     }
 
@@ -262,6 +292,9 @@ impl State {
         let Some(index) = life.checked_sub(1) else { return self.base.get(sector as usize).cloned().flatten() };
         if let Some(at) = self.lives[index].atoms.iter().position(|atom| atom.sector == sector) {
             if self.lives[index].atoms[at].decided.is_none() {
+                if self.standing {
+                    return Some(self.stand_in_for(index, at));
+                }
                 let decision = self.decide(index, at);
                 self.lives[index].atoms[at].decided = Some(decision);
             }
@@ -281,22 +314,38 @@ impl State {
         self.content_in(sector, index)
     }
 
-    /// New, then torn in each way, then earlier writes, then old.
+    fn stand_in_for(&mut self, life: usize, at: usize) -> Bytes {
+        let known = self.stood_for.iter().position(|place| *place == (life, at));
+        let number = known.unwrap_or(self.stood_for.len());
+        if known.is_none() {
+            self.stood_for.push((life, at));
+        }
+        bytes_of(STANDS_FOR + number as u64, self.sector_size).into()
+    }
+
     fn decide(&mut self, life: usize, at: usize) -> Decision {
-        let atom = self.lives[life].atoms[at].clone();
-        let choice = self.choices.choose(self.ways(&atom));
-        let newest = atom.versions.last().expect("an atom was written").clone();
+        let ways = self.ways(&self.lives[life].atoms[at]);
+        let choice = self.choices.choose(ways);
+        if choice == 0 || choice <= self.kinds || choice < self.kinds + self.lives[life].atoms[at].versions.len() {
+            Decision::Bytes(self.way(life, at, choice))
+        } else {
+            Decision::Old
+        }
+    }
+
+    /// New, then torn in each way, then earlier writes, then old.
+    fn way(&mut self, life: usize, at: usize, choice: usize) -> Bytes {
+        let Atom { sector, versions, .. } = &self.lives[life].atoms[at];
+        let (sector, newest) = (*sector, versions.last().expect("an atom was written").clone());
         if choice == 0 {
-            return Decision::Bytes(newest);
+            return newest;
         }
-        if choice <= self.kinds {
-            let old = self.before(atom.sector, life).unwrap_or_else(|| vec![0; newest.len()].into());
-            return Decision::Bytes(tear(choice - 1, &old, &newest));
+        let earlier = versions.len().checked_sub(choice.saturating_sub(self.kinds) + 1);
+        if let Some(earlier) = earlier.filter(|_| choice > self.kinds) {
+            return versions[earlier].clone();
         }
-        match atom.versions.len().checked_sub(choice - self.kinds + 1) {
-            Some(earlier) => Decision::Bytes(atom.versions[earlier].clone()),
-            None => Decision::Old,
-        }
+        let old = self.before(sector, life).unwrap_or_else(|| vec![0; newest.len()].into());
+        if choice > self.kinds { old } else { tear(choice - 1, &old, &newest) }
     }
 
     /// Counts a call; true if it fails.

@@ -102,7 +102,7 @@ pub fn with_fault(
     let mut choices = Choices::default();
     for _ in 0..LIMIT {
         let image = disk.after(&cut, std::mem::take(&mut choices));
-        let judged = bench.recover(&image, &mut model.clone());
+        let judged = bench.recover(&image, &mut model.clone(), false);
         faults.runs += 1;
         faults.images += image.images();
         choices = image.take_choices();

@@ -9,6 +9,14 @@ use crate::sim::{
     model::{Model, Outcome},
 };
 
+/// Compares without deciding what sectors of data became: everything that they may hold must be allowed.
+fn undecided(pool: &mut Pool<'_, CrashDisk>, disk: &CrashDisk, model: &Model, sector_size: usize) -> Option<Outcome> {
+    disk.stand_in(true);
+    let seen = found(pool);
+    disk.stand_in(false);
+    model.compare_undecided(&seen.ok()?, sector_size, &|bytes| disk.ways(bytes)).ok()
+}
+
 /// A promise of the oracle, by its number in the documentation of [`super`].
 pub type Promise = &'static str;
 
@@ -40,18 +48,29 @@ impl Bench {
         Self { workspace, scratch: vec![0; 256], sector_size }
     }
 
-    /// Mounts the image and compares everything with what the model allows; it then goes on from what was found.
+    /// Mounts the image and compares everything with what the model allows.
+    ///
+    /// If nothing `follows`, sectors of data are not decided; else the model goes on from what was found.
     ///
     /// # Errors
     /// The promise that was broken.
-    pub fn recover(&mut self, disk: &CrashDisk, model: &mut Model) -> Result<Outcome, Broken> {
+    pub fn recover(&mut self, disk: &CrashDisk, model: &mut Model, follows: bool) -> Result<Outcome, Broken> {
         let mut pool = mount(disk.clone(), &mut self.workspace).map_err(broken("O12", "it does not mount"))?;
         let calls = disk.calls();
         if calls != [Call::Flush] {
             return Err(Broken { promise: "O8", what: format!("the mount is more than one flush: {calls:?}") });
         }
-        let seen = found(&mut pool).map_err(broken("O1", "it cannot be read"))?;
-        let outcome = model.adopt(&seen, self.sector_size).map_err(|what| Broken { promise: "O1 to O6", what })?;
+        let outcome = match (!follows).then(|| undecided(&mut pool, disk, model, self.sector_size)).flatten() {
+            Some(outcome) => outcome,
+            None => {
+                // Not all that a sector may hold is allowed in the same state: look at each for itself.
+                drop(pool);
+                pool = mount(disk.clone(), &mut self.workspace).map_err(broken("O12", "it does not mount again"))?;
+                disk.calls();
+                let seen = found(&mut pool).map_err(broken("O1", "it cannot be read"))?;
+                model.adopt(&seen, self.sector_size).map_err(|what| Broken { promise: "O1 to O6", what })?
+            }
+        };
         let calls = disk.calls();
         if !calls.is_empty() {
             return Err(Broken { promise: "O8", what: format!("reading wrote: {calls:?}") });

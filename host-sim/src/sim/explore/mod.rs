@@ -6,7 +6,8 @@
 //! and a second power cut.
 //!
 //! What became of a sector is decided only when somebody reads it, so one *run* stands for all *images* that
-//! differ in sectors nobody looked at. Both are counted. Where a cut has more runs than the limit, the rest is sampled
+//! differ in sectors nobody looked at. Both are counted; where more than [`COUNTED`] sectors are in flight, all images are covered but
+//! only the runs are counted. Where a cut has more runs than the limit, the rest is sampled
 //! at random, and counted apart.
 //!
 //! # The promises
@@ -34,7 +35,7 @@ mod token;
 mod walk;
 
 pub use choices::Choices;
-pub use disk::{CrashDisk, Cut, Fault, TEARINGS};
+pub use disk::{COUNTED, CrashDisk, Cut, Fault, TEARINGS};
 pub use judge::{Bench, Broken};
 pub use play::Played;
 pub use scenario::{Scenario, Seed, Shape};

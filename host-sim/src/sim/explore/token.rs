@@ -192,7 +192,7 @@ pub fn narrate(token: &Token) -> Result<(Vec<String>, Option<Broken>), String> {
             ));
             let disk = played.disk.after(cut, Choices::prescribed(&token.choices));
             let mut model = if token.cut + 1 == played.cuts.len() { played.after } else { played.during };
-            let seen = bench.recover(&disk, &mut model);
+            let seen = bench.recover(&disk, &mut model, true);
             lines.extend(disk.fates().into_iter().map(|(sector, fate)| format!("  sector {sector}: {fate}")));
             lines.push(match seen {
                 Ok(outcome) => format!("recovery finds the state {outcome:?} the operation"),

@@ -387,7 +387,7 @@ impl Search<'_> {
     }
 
     fn first(&mut self, disk: &CrashDisk, mut model: Model, choices: &mut Choices) -> Result<Run, Broken> {
-        let outcome = self.bench.recover(disk, &mut model)?;
+        let outcome = self.bench.recover(disk, &mut model, self.second)?;
         let images = disk.images();
         let op = if self.second { disk.choose(self.scenario.second.len() + 1) } else { 0 };
         let Some(op) = op.checked_sub(1) else {
@@ -408,7 +408,7 @@ impl Search<'_> {
         let number = disk.choose(ways);
         let disk = disk.after(&cuts[number], disk.take_choices());
         let mut model = if number + 1 == cuts.len() { after } else { during };
-        let result = self.bench.recover(&disk, &mut model);
+        let result = self.bench.recover(&disk, &mut model, false);
         let images = disk.images();
         *choices = disk.take_choices();
         result.map_err(|broken| Broken { what: format!("after a second power cut: {}", broken.what), ..broken })?;
