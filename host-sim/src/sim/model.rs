@@ -40,6 +40,8 @@ pub struct Model {
     in_flight: Option<Layers>,
     /// A reader never sees a torn sector: volumes with checksums of their data.
     pub whole: bool,
+    /// Sectors that are torn together, 0 or 1 if each is torn for itself.
+    pub unit: usize,
 }
 
 /// What a crash in the middle of a barrier has left.
@@ -137,7 +139,13 @@ impl Model {
 
     /// A sector may hold this although no barrier has made it durable: something written since, or what tearing makes of it.
     fn may_hold(&self, id: u32, sector: usize, bytes: &[u8]) -> bool {
-        let Some(tags) = self.open.get(&id).and_then(|open| open.get(&sector)) else { return false };
+        let Some(open) = self.open.get(&id) else { return false };
+        let unit = self.unit.max(1);
+        if self.whole || open.range(sector / unit * unit..(sector / unit + 1) * unit).next().is_none() {
+            return open.get(&sector).is_some_and(|tags| tag_of(bytes).is_some_and(|tag| tags.contains(&tag)));
+        }
+        let none = BTreeSet::new();
+        let tags = open.get(&sector).unwrap_or(&none);
         if tag_of(bytes).is_some_and(|tag| tags.contains(&tag)) {
             return true;
         }
@@ -148,7 +156,7 @@ impl Model {
         let part = |(i, part): (usize, &[u8])| {
             tag_of(part).is_some_and(known) || torn(false, 8 * i, part) || torn(true, 8 * i, part)
         };
-        !self.whole && bytes.chunks(8).enumerate().all(part)
+        bytes.chunks(8).enumerate().all(part)
     }
 
     /// What a mount shows after the process was killed or the power was cut is what the next crash must keep (O7).

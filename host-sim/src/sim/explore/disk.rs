@@ -15,21 +15,16 @@ use crate::sim::{
 
 type Bytes = Rc<[u8]>;
 
-/// A sector that was written and not flushed when the power failed.
+/// A unit that persists or is lost as a whole: sectors of it were written and not flushed when the power failed.
 #[derive(Debug, Clone)]
 struct Atom {
-    sector: u64,
+    unit: u64,
     /// What was written, in order.
-    versions: Vec<Bytes>,
-    /// It holds the newest write, so that its old bytes belong to images that were seen before.
+    writes: Vec<(u64, Bytes)>,
+    /// It holds the newest write, so that what it was before that belongs to images that were seen already.
     newest: bool,
-    decided: Option<Decision>,
-}
-
-#[derive(Debug, Clone)]
-enum Decision {
-    Old,
-    Bytes(Bytes),
+    /// Which of the ways it took, once somebody wanted to know.
+    decided: Option<usize>,
 }
 
 /// What the disk held when the power failed: flushed sectors, then sectors in flight.
@@ -95,9 +90,10 @@ struct State {
     cuts: Option<Vec<Cut>>,
     choices: Choices,
     kinds: usize,
+    lying: bool,
     /// Sectors that are not decided are not decided now either: a reader gets something that stands for them.
     standing: bool,
-    stood_for: Vec<(usize, usize)>,
+    stood_for: Vec<(usize, usize, u64)>,
 }
 
 /// A disk on which every possibility is tried; copies of the handle are the same disk.
@@ -123,6 +119,11 @@ impl CrashDisk {
         Self { state: Rc::new(RefCell::new(state)) }
     }
 
+    /// From now on a flush says yes and does nothing.
+    pub fn lie(&self) {
+        self.state.borrow_mut().lying = true;
+    }
+
     /// The disk after a power cut there, with choices yet to be made.
     #[must_use]
     pub fn after(&self, cut: &Cut, choices: Choices) -> Self {
@@ -134,6 +135,7 @@ impl CrashDisk {
             lives: now.lives.clone(),
             choices,
             kinds: now.kinds,
+            lying: now.lying,
             ..State::default()
         };
         drop(now);
@@ -148,15 +150,13 @@ impl CrashDisk {
         let mut atoms: Vec<Atom> = Vec::new();
         for (i, (sector, bytes)) in cut.pending.iter().enumerate() {
             let newest = cut.fresh && i + 1 == cut.pending.len();
-            match atoms.iter_mut().find(|atom| atom.sector == *sector) {
-                Some(atom) => {
-                    atom.versions.push(bytes.clone());
-                    atom.newest |= newest;
-                }
-                None => {
-                    atoms.push(Atom { sector: *sector, versions: vec![bytes.clone()], newest, decided: None });
-                }
-            }
+            let unit = state.unit_of(*sector);
+            let at = atoms.iter().position(|atom| atom.unit == unit).unwrap_or_else(|| {
+                atoms.push(Atom { unit, writes: Vec::new(), newest, decided: None });
+                atoms.len() - 1
+            });
+            atoms[at].writes.push((*sector, bytes.clone()));
+            atoms[at].newest |= newest;
         }
         state.lives.push(Life { flushed: cut.flushed.clone(), atoms });
         (state.flushed, state.pending, state.cuts, state.fault) = (Vec::new(), Vec::new(), None, None);
@@ -229,9 +229,10 @@ impl CrashDisk {
     pub fn ways(&self, bytes: &[u8]) -> Option<Vec<Bytes>> {
         let number = tag_of(bytes)?.checked_sub(STANDS_FOR)?;
         let state = &mut *self.state.borrow_mut();
-        let (life, at) = *state.stood_for.get(number as usize)?;
+        let (life, at, sector) = *state.stood_for.get(number as usize)?;
         let ways = state.ways(&state.lives[life].atoms[at]);
-        Some((0..ways).map(|choice| state.way(life, at, choice)).collect())
+        let zeros: Bytes = vec![0; state.sector_size].into();
+        Some((0..ways).map(|choice| state.way(life, at, choice, sector).unwrap_or_else(|| zeros.clone())).collect())
     }
 
     /// How many images the choices stand for that nobody had to make; only 1 if more than [`COUNTED`] sectors were in flight.
@@ -245,11 +246,11 @@ impl CrashDisk {
         open.fold(1, |product, atom| product.saturating_mul(state.ways(atom) as u128))
     }
 
-    /// What became of each sector in flight, for people.
+    /// What became of each unit in flight, by its first sector, for people.
     pub fn fates(&self) -> Vec<(u64, &'static str)> {
         let state = self.state.borrow();
         let atoms = state.lives.iter().flat_map(|life| &life.atoms);
-        atoms.map(|atom| (atom.sector, atom.fate())).collect()
+        atoms.map(|atom| (atom.unit * state.sectors_in_unit(), state.fate(atom))).collect()
     }
 
     /// Every sector as it is, with the choices that are left made.
@@ -259,21 +260,28 @@ impl CrashDisk {
     }
 }
 
-impl Atom {
-    fn fate(&self) -> &'static str {
-        match &self.decided {
-            None => "not read",
-            Some(Decision::Old) => "old",
-            Some(Decision::Bytes(bytes)) if self.versions.last() == Some(bytes) => "new",
-            Some(Decision::Bytes(bytes)) if self.versions.contains(bytes) => "an earlier write",
-            Some(Decision::Bytes(_)) => "torn",
-        }
-    }
-}
-
 impl State {
+    fn sectors_in_unit(&self) -> u64 {
+        (u64::from(self.physical_size) / self.sector_size as u64).max(1)
+    }
+
+    fn unit_of(&self, sector: u64) -> u64 {
+        sector / self.sectors_in_unit()
+    }
+
+    /// New, torn in several ways, as after each earlier write, old.
     fn ways(&self, atom: &Atom) -> usize {
-        self.kinds + if atom.newest { 1 } else { 1 + atom.versions.len() }
+        self.kinds + if atom.newest { 1 } else { 1 + atom.writes.len() }
+    }
+
+    fn fate(&self, atom: &Atom) -> &'static str {
+        match atom.decided {
+            None => "not read",
+            Some(0) => "new",
+            Some(choice) if choice <= self.kinds => "torn",
+            Some(choice) if choice < self.kinds + atom.writes.len() => "as after an earlier write",
+            Some(_) => "old",
+        }
     }
 
     /// What the sector holds now.
@@ -290,19 +298,19 @@ impl State {
     /// What the sector held before the life of that number began.
     fn content_in(&mut self, sector: u64, life: usize) -> Sector {
         let Some(index) = life.checked_sub(1) else { return self.base.get(sector as usize).cloned().flatten() };
-        if let Some(at) = self.lives[index].atoms.iter().position(|atom| atom.sector == sector) {
-            if self.lives[index].atoms[at].decided.is_none() {
-                if self.standing {
-                    return Some(self.stand_in_for(index, at));
-                }
-                let decision = self.decide(index, at);
-                self.lives[index].atoms[at].decided = Some(decision);
+        let unit = self.unit_of(sector);
+        let Some(at) = self.lives[index].atoms.iter().position(|atom| atom.unit == unit) else {
+            return self.before(sector, index);
+        };
+        if self.lives[index].atoms[at].decided.is_none() {
+            if self.standing {
+                return Some(self.stand_in_for(index, at, sector));
             }
-            if let Some(Decision::Bytes(bytes)) = &self.lives[index].atoms[at].decided {
-                return Some(bytes.clone());
-            }
+            let ways = self.ways(&self.lives[index].atoms[at]);
+            self.lives[index].atoms[at].decided = Some(self.choices.choose(ways));
         }
-        self.before(sector, index)
+        let choice = self.lives[index].atoms[at].decided.unwrap_or(0);
+        self.way(index, at, choice, sector)
     }
 
     /// What was durable when the power failed at the end of the life with this index.
@@ -314,38 +322,37 @@ impl State {
         self.content_in(sector, index)
     }
 
-    fn stand_in_for(&mut self, life: usize, at: usize) -> Bytes {
-        let known = self.stood_for.iter().position(|place| *place == (life, at));
+    fn stand_in_for(&mut self, life: usize, at: usize, sector: u64) -> Bytes {
+        let place = (life, at, sector);
+        let known = self.stood_for.iter().position(|known| *known == place);
         let number = known.unwrap_or(self.stood_for.len());
         if known.is_none() {
-            self.stood_for.push((life, at));
+            self.stood_for.push(place);
         }
         bytes_of(STANDS_FOR + number as u64, self.sector_size).into()
     }
 
-    fn decide(&mut self, life: usize, at: usize) -> Decision {
-        let ways = self.ways(&self.lives[life].atoms[at]);
-        let choice = self.choices.choose(ways);
-        if choice == 0 || choice <= self.kinds || choice < self.kinds + self.lives[life].atoms[at].versions.len() {
-            Decision::Bytes(self.way(life, at, choice))
-        } else {
-            Decision::Old
-        }
-    }
-
-    /// New, then torn in each way, then earlier writes, then old.
-    fn way(&mut self, life: usize, at: usize, choice: usize) -> Bytes {
-        let Atom { sector, versions, .. } = &self.lives[life].atoms[at];
-        let (sector, newest) = (*sector, versions.last().expect("an atom was written").clone());
-        if choice == 0 {
-            return newest;
-        }
-        let earlier = versions.len().checked_sub(choice.saturating_sub(self.kinds) + 1);
-        if let Some(earlier) = earlier.filter(|_| choice > self.kinds) {
-            return versions[earlier].clone();
-        }
-        let old = self.before(sector, life).unwrap_or_else(|| vec![0; newest.len()].into());
-        if choice > self.kinds { old } else { tear(choice - 1, &old, &newest) }
+    /// What a sector of an atom holds if that way is taken.
+    fn way(&mut self, life: usize, at: usize, choice: usize, sector: u64) -> Sector {
+        let per_unit = self.sectors_in_unit();
+        let writes = &self.lives[life].atoms[at].writes;
+        let torn = choice.checked_sub(1).filter(|kind| *kind < self.kinds);
+        let count = if choice == 0 || torn.is_some() { writes.len() } else { writes.len() + self.kinds - choice };
+        let written = writes[..count].iter().rev().find(|(place, _)| *place == sector).map(|(_, bytes)| bytes.clone());
+        let Some(kind) = torn else { return written.or_else(|| self.before(sector, life)) };
+        let old = self.before(sector, life).unwrap_or_else(|| vec![0; self.sector_size].into());
+        let new = written.unwrap_or_else(|| old.clone());
+        let in_first_half = sector % per_unit < per_unit / 2;
+        Some(match kind {
+            2 | 3 if per_unit > 1 => {
+                if in_first_half == (kind == 2) {
+                    new
+                } else {
+                    old
+                }
+            }
+            _ => tear(kind, &old, &new),
+        })
     }
 
     /// Counts a call; true if it fails.
@@ -416,6 +423,9 @@ impl BlockDevice for CrashDisk {
             return Err(Failed);
         }
         state.calls.push(Call::Flush);
+        if state.lying {
+            return Ok(());
+        }
         for (sector, bytes) in state.pending.drain(..) {
             match state.flushed.iter_mut().find(|(at, _)| *at == sector) {
                 Some((_, old)) => *old = bytes,

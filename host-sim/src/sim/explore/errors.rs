@@ -78,7 +78,7 @@ pub fn with_fault(
     faults: &mut Faults,
 ) -> Result<bool, Problem> {
     let sector_size = scenario.config.sector_size;
-    let disk = CrashDisk::new(sector_size, scenario.physical_size, scenario.base.clone(), 1);
+    let disk = scenario.disk(1);
     let mut model = scenario.model.clone();
     let history = scenario.history(ops);
     let (last, prefix) = history.split_last().expect("a history has an operation");

@@ -44,6 +44,15 @@ fn said<E: std::fmt::Debug>(what: &str) -> impl Fn(E) -> String + '_ {
 }
 
 impl Scenario {
+    /// The device in the state to start from.
+    pub fn disk(&self, tearings: usize) -> CrashDisk {
+        let disk = CrashDisk::new(self.config.sector_size, self.physical_size, self.base.clone(), tearings);
+        if self.lying {
+            disk.lie();
+        }
+        disk
+    }
+
     /// The whole history: what comes before, and the operations with their tags.
     pub fn history(&self, ops: &[Op]) -> Vec<Op> {
         let ops = ops.iter().enumerate().map(|(i, op)| tagged(*op, i));
@@ -55,7 +64,7 @@ impl Scenario {
     /// # Errors
     /// What the running pool did wrong.
     pub fn play(&self, ops: &[Op], kinds: usize, workspace: &mut [u8]) -> Result<Played, String> {
-        let disk = CrashDisk::new(self.config.sector_size, self.physical_size, self.base.clone(), kinds);
+        let disk = self.disk(kinds);
         let mut model = self.model.clone();
         let history = self.history(ops);
         let mut at = 0;

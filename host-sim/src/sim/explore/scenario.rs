@@ -2,7 +2,7 @@
 
 use std::{fmt, rc::Rc, str::FromStr};
 
-use cowl::{LayerFlags, Pool};
+use cowl::{BlockDevice, LayerFlags, Pool};
 
 use super::disk::CrashDisk;
 use crate::sim::{
@@ -24,6 +24,8 @@ pub enum Shape {
     Eight,
     /// Sectors and blocks of 4 KiB.
     Large,
+    /// Sectors of 512 bytes on a device that rewrites 4 KiB, and may tear all of it.
+    Units,
     /// Checksums of all data.
     Integrity,
     /// A guaranteed volume.
@@ -34,16 +36,22 @@ pub enum Shape {
 
 impl Shape {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Tiny,
         Self::Journal,
         Self::Pairs,
         Self::Eight,
         Self::Large,
+        Self::Units,
         Self::Integrity,
         Self::Guaranteed,
         Self::Levels,
     ];
+
+    /// Bytes that its device rewrites as a whole.
+    pub fn physical_size(self) -> u32 {
+        if self == Self::Units { 4096 } else { self.config().sector_size as u32 }
+    }
 
     /// Its numbers.
     pub fn config(self) -> Config {
@@ -53,7 +61,7 @@ impl Shape {
             Self::Tiny => tiny,
             Self::Journal => journal,
             Self::Pairs => Config { block_size: 1024, ..journal },
-            Self::Eight => Config { block_size: 4096, sectors: 9, ..journal },
+            Self::Eight | Self::Units => Config { block_size: 4096, sectors: 9, ..journal },
             Self::Large => Config { block_size: 4096, sector_size: 4096, ..journal },
             Self::Integrity => Config { block_size: 1024, flags: LayerFlags::INTEGRITY, ..journal },
             Self::Guaranteed => Config { flags: LayerFlags::GUARANTEED, blocks: 180, ..journal },
@@ -206,6 +214,8 @@ pub struct Scenario {
     pub config: Config,
     /// Bytes that the device rewrites as a whole.
     pub physical_size: u32,
+    /// Its flush says yes and does nothing.
+    pub lying: bool,
     /// The device.
     pub base: Rc<Vec<Sector>>,
     /// What the pool shows when it is mounted.
@@ -239,7 +249,7 @@ impl Scenario {
         }
         let mut workspace = config.workspace();
         let blank = vec![None; config.device_sectors()];
-        let disk = CrashDisk::new(config.sector_size, config.sector_size as u32, Rc::new(blank), 0);
+        let disk = CrashDisk::new(config.sector_size, shape.physical_size(), Rc::new(blank), 0);
         let model = build(&config, seed, &disk, &mut workspace).map_err(|why| format!("{shape}-{seed}: {why}"))?;
         let mut sectors = disk.sectors();
         match seed {
@@ -248,12 +258,12 @@ impl Scenario {
             _ => {}
         }
         let alphabet = alphabet(config.sectors as u16, (config.block_size as usize / config.sector_size) as u16);
-        let physical_size = config.sector_size as u32;
         Ok(Self {
             shape,
             seed,
             config,
-            physical_size,
+            physical_size: shape.physical_size(),
+            lying: false,
             base: Rc::new(sectors),
             model,
             warming: seed.warming(),
@@ -267,6 +277,7 @@ fn build(config: &Config, seed: Seed, disk: &CrashDisk, workspace: &mut [u8]) ->
     Pool::format(disk.clone(), workspace, &config.format()).map_err(|error| format!("format: {error}"))?;
     let mut pool = mount(disk.clone(), workspace).map_err(|error| format!("mount: {error}"))?;
     let mut model = start(&mut pool, config).map_err(|error| format!("create: {error}"))?;
+    model.unit = (pool.device().geometry().physical_size as usize / config.sector_size).max(1);
     for op in seed.operations() {
         apply(&mut pool, &mut model, op).map_err(|error| format!("{op:?}: {error}"))?;
     }

@@ -23,6 +23,8 @@ pub struct Token {
     pub letters: Vec<u8>,
     /// Ways to tear a sector.
     pub tearings: usize,
+    /// The device's flush lies.
+    pub lying: bool,
     /// A device call that fails.
     pub fault: Option<Fault>,
     /// The cut.
@@ -41,6 +43,7 @@ impl Token {
             seed: scenario.seed,
             letters: letters.to_vec(),
             tearings,
+            lying: scenario.lying,
             fault: None,
             cut: 0,
             second: false,
@@ -71,7 +74,7 @@ impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let join = |numbers: &mut dyn Iterator<Item = String>| numbers.collect::<Vec<_>>().join(".");
         write!(f, "cowl1:{}:{}:{}", self.shape, self.seed, join(&mut self.letters.iter().map(u8::to_string)))?;
-        write!(f, ":t{}", self.tearings)?;
+        write!(f, ":{}{}", if self.lying { 'l' } else { 't' }, self.tearings)?;
         match self.fault {
             Some(Fault { call, for_good, kept }) => write!(f, ":e{call}.{}.{}", u8::from(for_good), u8::from(kept))?,
             None => write!(f, ":{}{}", if self.second { 's' } else { 'c' }, self.cut)?,
@@ -94,7 +97,8 @@ impl FromStr for Token {
             .into_iter()
             .map(|letter| u8::try_from(letter).map_err(|_| wrong()))
             .collect::<Result<Vec<u8>, _>>()?;
-        let tearings = tearings.strip_prefix('t').and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
+        let lying = tearings.starts_with('l');
+        let tearings = tearings.strip_prefix(['t', 'l']).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
         let (kind, number) = cut.split_at_checked(1).ok_or_else(wrong)?;
         let fault = match (kind, &list(number)?[..]) {
             ("e", [call, for_good, kept]) => {
@@ -111,6 +115,7 @@ impl FromStr for Token {
             seed: seed.parse()?,
             letters,
             tearings,
+            lying,
             fault,
             cut: if fault.is_none() { number.parse().map_err(|_| wrong())? } else { 0 },
             second: kind == "s",
@@ -169,7 +174,7 @@ fn fail_again(
 /// # Errors
 /// The state to start from cannot be built.
 pub fn narrate(token: &Token) -> Result<(Vec<String>, Option<Broken>), String> {
-    let scenario = Scenario::new(token.shape, token.seed)?;
+    let scenario = Scenario { lying: token.lying, ..Scenario::new(token.shape, token.seed)? };
     let mut bench = scenario.bench();
     let ops = scenario.operations(&token.letters);
     let config = &scenario.config;

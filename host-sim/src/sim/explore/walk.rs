@@ -32,12 +32,21 @@ pub struct Bound {
     pub tearings: usize,
     /// Runs at one cut; what is beyond is sampled.
     pub runs: usize,
+    /// The device's flush lies; promises must be broken.
+    pub lying: bool,
 }
 
 impl Bound {
     /// Sequences of that length.
     pub fn new(ops: usize) -> Self {
-        Self { ops, second: ops.saturating_sub(2), errors: ops.saturating_sub(1), tearings: 2, runs: 20_000 }
+        Self {
+            ops,
+            second: ops.saturating_sub(2),
+            errors: ops.saturating_sub(1),
+            tearings: 2,
+            runs: 200_000,
+            lying: false,
+        }
     }
 }
 
@@ -146,7 +155,7 @@ fn explore_part(places: &[(Shape, Seed)], bound: &Bound, shard: Shard, watch: &W
     let mut report = Report::default();
     let mut number = 0;
     for (shape, seed) in places {
-        let scenario = Scenario::new(*shape, *seed)?;
+        let scenario = Scenario { lying: bound.lying, ..Scenario::new(*shape, *seed)? };
         let mut walk = Walk {
             bench: scenario.bench(),
             scenario,

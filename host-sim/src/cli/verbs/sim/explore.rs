@@ -53,6 +53,9 @@ pub struct Args {
     /// One of several equal parts, such as 2/8; their counts add up
     #[arg(long, value_parser = parse_shard, default_value = "1/1", value_name = "I/N")]
     shard: Shard,
+    /// A device whose flush says yes and does nothing: promises must then be broken
+    #[arg(long)]
+    lying_flush: bool,
     /// Threads [default: one for each processor]
     #[arg(long, value_name = "N")]
     jobs: Option<u64>,
@@ -90,6 +93,7 @@ struct Explored {
     images_sampled: u64,
     sampled_cuts: u64,
     exhaustive: bool,
+    stopped: bool,
     violations: Vec<Broken>,
     seconds: f64,
     images_per_second: f64,
@@ -98,11 +102,14 @@ struct Explored {
 
 impl Report for Explored {
     fn text(&self, style: Style, out: &mut dyn Write) -> io::Result<()> {
-        let Bound { ops, second, errors, tearings, runs } = self.bound;
+        let Bound { ops, second, errors, tearings, runs, lying } = self.bound;
         writeln!(
             out,
             "bound       {ops} operations; a second cut from {second}; failing calls from {errors}; {tearings} ways to tear a sector"
         )?;
+        if lying {
+            writeln!(out, "flush       lies")?;
+        }
         writeln!(out, "shapes      {}", self.shapes.join(", "))?;
         writeln!(out, "seeds       {}", self.seeds.join(", "))?;
         writeln!(out, "workloads   {}", self.workloads)?;
@@ -125,7 +132,7 @@ impl Report for Explored {
             writeln!(out, "BROKEN      {promise}: {what}\n            cowl sim replay {token}")?;
         }
         let verdict = if self.violations.is_empty() { "no promise was broken" } else { "promises were broken" };
-        writeln!(out, "{verdict}{}", if self.exhaustive { "" } else { "; stopped before the end" })
+        writeln!(out, "{verdict}{}", if self.stopped { "; stopped before the end" } else { "" })
     }
 }
 
@@ -139,6 +146,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         errors: args.errors.unwrap_or(plain.errors),
         tearings: args.tearings.unwrap_or(plain.tearings).clamp(1, TEARINGS),
         runs: args.runs.unwrap_or(plain.runs),
+        lying: args.lying_flush,
         ..plain
     };
     let jobs =
@@ -175,6 +183,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         images_exact: report.exact,
         images_sampled: report.sampled,
         sampled_cuts: report.sampled_cuts,
+        stopped: report.stopped,
         exhaustive: !report.stopped && report.sampled_cuts == 0,
         violations: report
             .violations
