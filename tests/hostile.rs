@@ -14,7 +14,7 @@ fn sample() -> SparseDisk {
     Pool::format(&mut disk, &mut workspace, &options).unwrap();
     let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
     let volume = pool.create(&named("v"), 40, LayerFlags::empty()).unwrap();
-    pool.write(volume, 0, &[1; 40 * 512]).unwrap();
+    pool.write(volume, 0, &vec![1; 40 * 512]).unwrap();
     pool.snapshot(volume, &named("s")).unwrap();
     pool.write(volume, 3, &[2; 512]).unwrap();
     pool.checkpoint().unwrap();
