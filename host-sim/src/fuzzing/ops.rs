@@ -11,11 +11,11 @@ use crate::sim::{Model, Op, apply, found, merge_step, mount};
 /// The first byte has this bit: everything is compared after every operation, not only at the end of each mount. What that
 /// would find is found in a shorter history too, unless a later operation hides it.
 const LOOK: u8 = 0x40;
-/// The first byte has this bit: everything is deleted at the end, and nothing may be left.
+/// The first byte has this bit: at the end the pool is checked, everything is deleted, and nothing may be left.
 const EMPTY: u8 = 0x80;
 
 /// Runs the history that the bytes are; compares at the end of every mount, after the next one, and if the bytes say so after every
-/// operation. At the end the pool is checked.
+/// operation.
 pub fn ops(data: &[u8]) {
     let mut input = Input::new(data);
     let choice = input.byte();
@@ -58,12 +58,12 @@ fn run(start: &Start, input: &mut Input<'_>, choice: u8, history: &mut Vec<Op>) 
     }
     let mut pool = mount(disk, &mut workspace).map_err(text("last mount"))?;
     model.adopt(&found(&mut pool).map_err(text("last read"))?, size)?;
-    check(&mut pool)?;
     if choice & EMPTY != 0 { empty(&mut pool, &model, start.fresh) } else { Ok(()) }
 }
 
 /// Deletes everything; nothing may be left.
 fn empty<D: BlockDevice>(pool: &mut Pool<'_, D>, model: &Model, fresh: u64) -> Result<(), String> {
+    check(pool)?;
     for id in model.now.keys() {
         pool.delete(LayerId(*id)).map_err(text("delete"))?;
     }
