@@ -164,11 +164,21 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(head)
     }
 
+    /// Slots and entries of nodes that a catalog can have on this device: a scan that looks at more goes around in circles.
+    fn catalog_limit(&self) -> u64 {
+        self.layout.total << (self.layout.block_shift - 3)
+    }
+
     /// The first record at or after this number.
     pub(crate) fn record_from(&mut self, id: u32) -> Outcome<Option<Layer>, D> {
         let mut id = id.max(1);
+        let mut left = self.catalog_limit();
         while id < self.sb.next_layer {
             let (page, offset) = self.record_place(id, 0);
+            if page >= self.span(self.sb.catalog_height) {
+                break;
+            }
+            left = left.checked_sub(1).ok_or(Error::Corrupt { what: Object::Catalog, block: self.sb.catalog.block })?;
             let Some(slot) = self.page(page)? else {
                 let skipped = self.empty_pages_end(page)?;
                 let byte = skipped.saturating_mul(1 << self.layout.block_shift);
@@ -351,8 +361,13 @@ impl<D: BlockDevice> Store<'_, D> {
     /// The first record at or after this number that has the name; other records are not decoded.
     fn next_with_name(&mut self, from: u32, name: &str) -> Outcome<Option<u32>, D> {
         let mut id = from;
+        let mut left = self.catalog_limit();
         while id < self.sb.next_layer {
             let (page, offset) = self.record_place(id, 0);
+            if page >= self.span(self.sb.catalog_height) {
+                break;
+            }
+            left = left.checked_sub(1).ok_or(Error::Corrupt { what: Object::Catalog, block: self.sb.catalog.block })?;
             let Some(slot) = self.page(page)? else {
                 id = self.record_from(id)?.map_or(u32::MAX, |layer| layer.id);
                 continue;

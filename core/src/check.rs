@@ -198,6 +198,13 @@ impl<D: BlockDevice> Store<'_, D> {
             let Some(found) = run.damage(found, None)? else { return Ok(()) };
             let Some(owned) = found else { return Ok(()) };
             totals.used += 1;
+            if totals.used > self.layout.total {
+                run.damage::<(), D::Error>(
+                    Err(Error::Corrupt { what: Object::Catalog, block: owned.entry.block }),
+                    None,
+                )?;
+                return Ok(());
+            }
             run.mark(owned.entry.block);
             let loaded = self.load(&owned.entry, Object::Catalog);
             if run.damage(loaded, None)?.is_none() {
@@ -242,6 +249,14 @@ impl<D: BlockDevice> Store<'_, D> {
             let Some(found) = run.damage(found, id)? else { break false };
             let Some(owned) = found else { break true };
             totals.used += 1;
+            if totals.used > self.layout.total {
+                // More than there can be: a node that leads back to itself.
+                run.damage::<(), D::Error>(
+                    Err(Error::Corrupt { what: Object::MapNode, block: owned.entry.block }),
+                    id,
+                )?;
+                return Ok(());
+            }
             run.mark(owned.entry.block);
             *(if owned.level == 0 { &mut data } else { &mut nodes }) += 1;
             if !self.check_owned(run, layer, &owned)? {

@@ -3,7 +3,7 @@
 use crate::{
     catalog::Head,
     device::BlockDevice,
-    error::Object,
+    error::{Error, Object},
     pool::{Pool, Result},
     store::{Outcome, Store},
     types::{Extent, LayerId},
@@ -54,9 +54,12 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         let spb = self.store.spb;
         let end = of_b.sectors.div_ceil(spb);
         let mut address = from / spb;
+        // As many entries as both maps can have on this device: more, and a node leads back to itself.
+        let mut left = self.store.layout.total << (self.store.fan_shift() + 1);
         while address < end {
             let (differs, count) = self.store.compare(&of_a, &of_b, address)?;
             if !differs {
+                left = left.checked_sub(1).ok_or(Error::Corrupt { what: Object::MapNode, block: of_b.root.block })?;
                 address = address.saturating_add(count);
                 continue;
             }

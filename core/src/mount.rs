@@ -331,7 +331,14 @@ fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) ->
     };
     let fits = layout.fixed_in_group(0) < sb.total && layout.fixed_in_group(0) < 1 << layout.group_shift();
     let counts = sb.free <= sb.total && sb.epoch > 0 && sb.next_layer > 0 && layout.usable_total() == sb.total;
-    if heights && fits && counts { Ok(()) } else { Err(damaged) }
+    // A slot of the catalog is a part of a block or several of them.
+    let slots = sb.total << (sb.block_shift - 9);
+    let sums = sb.guaranteed <= sb.total && sb.reclaimable <= sb.total && u64::from(sb.layers) <= slots;
+    if heights && fits && counts && sums && sb.deleted <= sb.layers && sb.staged <= sb.layers {
+        Ok(())
+    } else {
+        Err(damaged)
+    }
 }
 
 /// The smallest workspace for this pool as it is.

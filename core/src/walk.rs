@@ -5,7 +5,7 @@
 
 use crate::{
     device::BlockDevice,
-    error::Object,
+    error::{Error, Object},
     format::{Entry, Layer, MAX_HEIGHT, MergeMode},
     store::{Outcome, Store},
 };
@@ -21,6 +21,8 @@ pub(crate) struct Walk {
     level: u8,
     address: u64,
     path: heapless::Vec<Entry, MAX_HEIGHT>,
+    /// What was found so far. More than the device has blocks, and a node leads back to itself.
+    found: u64,
 }
 
 /// Something that the layer owns.
@@ -44,6 +46,7 @@ impl Walk {
             level: layer.height,
             address: 0,
             path: heapless::Vec::new(),
+            found: 0,
         }
     }
 
@@ -81,6 +84,10 @@ impl Walk {
             if !entry.is_block() || entry.birth <= limit || self.is_behind_front(store) {
                 self.advance(store);
                 continue;
+            }
+            self.found += 1;
+            if self.found > store.layout.total {
+                return Err(Error::Corrupt { what: Object::MapNode, block: entry.block });
             }
             let found =
                 Owned { entry, level: self.level, address: self.address, holder_birth: holder.map(|node| node.birth) };

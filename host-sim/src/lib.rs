@@ -4,6 +4,7 @@
 //! * [`fn@crc32c`]: the processor's own CRC instruction, to be handed to cowl as its [`Checksum`](cowl::Checksum).
 //! * [`cli`]: the `cowl` command, verb by verb; [`demo`]: what `cowl demo` shows.
 //! * [`sim`]: the simulated disk, the reference model, and histories with power cuts.
+//! * [`fuzzing`]: what the fuzz targets do with their bytes.
 //!
 //! A pool on a file, in a few lines:
 //!
@@ -28,6 +29,7 @@
 pub mod cli;
 pub mod demo;
 pub mod device;
+pub mod fuzzing;
 pub mod sim;
 
 pub use device::{DeviceError, FileDevice, FileOptions, HostDevice, LinuxBlockDevice};

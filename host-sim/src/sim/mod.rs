@@ -3,6 +3,7 @@
 //! - [`SimDisk`] is a block device in memory that knows what is durable and what is pending;
 //! - [`Model`] says what a pool must show, now and after a crash, and shares no code with the core;
 //! - [`run_history`] applies a history to both and compares after every operation;
+//! - [`strategy`] makes histories for `proptest`, also for tests of what stands on top of cowl;
 //! - [`explore`] goes through every crash state up to a bound;
 //! - [`crash_history`] checks, at every device write of a history, the states that power loss may leave there: every
 //!   combination of old, new and torn for each pending sector where there are few, a sample where there are many.
@@ -15,6 +16,7 @@ pub mod explore;
 mod history;
 mod model;
 mod run;
+pub mod strategy;
 
 pub use disk::{Call, Failed, Fate, Image, Sector, SimDisk, garbage_byte};
 pub use history::{Config, Op, Rng, apply, found, merge_step, mount, random_op, start};

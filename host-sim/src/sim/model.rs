@@ -55,10 +55,10 @@ pub enum Outcome {
     Either,
 }
 
-/// The tag of a sector's bytes, if they are one tag over and over.
+/// The tag of a sector's bytes, if they are one tag over and over: the same bytes eight places further on.
 pub fn tag_of(bytes: &[u8]) -> Option<u64> {
-    let first: [u8; 8] = bytes.get(..8)?.try_into().ok()?;
-    bytes.chunks(8).all(|part| part == first).then(|| u64::from_le_bytes(first))
+    let first = bytes.first_chunk::<8>()?;
+    (bytes[8..] == bytes[..bytes.len() - 8]).then(|| u64::from_le_bytes(*first))
 }
 
 /// What stands for a sector's bytes: their tag, or a hash (FNV-1a) with the highest bit set if a power cut tore them.
@@ -67,9 +67,9 @@ pub fn value_of(bytes: &[u8]) -> u64 {
     tag_of(bytes).unwrap_or_else(|| bytes.iter().fold(0xcbf2_9ce4_8422_2325, hash) | 1 << 63)
 }
 
-/// Sectors' bytes for a tag.
+/// Sectors' bytes for a tag; `length` is a multiple of eight.
 pub fn bytes_of(tag: u64, length: usize) -> Vec<u8> {
-    tag.to_le_bytes().iter().copied().cycle().take(length).collect()
+    tag.to_le_bytes().repeat(length / 8)
 }
 
 impl Model {

@@ -1,0 +1,98 @@
+//! Where runs take place: pools that were formatted once.
+
+use std::{cell::RefCell, fmt::Debug, rc::Rc};
+
+use cowl::{BlockDevice, Finding, LayerFlags, Pool};
+
+use super::{flat::FlatDisk, input::Input};
+use crate::sim::{Config, Fate, Image, Model, Op, SimDisk, mount, start};
+
+/// The pools that runs begin with.
+const SHAPES: [Config; 6] = [
+    Config { blocks: 200, ..Config::TINY },
+    Config { blocks: 200, sectors: 40, ..Config::TINY },
+    Config { blocks: 200, flags: LayerFlags::INTEGRITY, ..Config::TINY },
+    Config { blocks: 500, flags: LayerFlags::GUARANTEED, ..Config::TINY },
+    Config { block_size: 1024, blocks: 200, sectors: 9, pending: 4, journal_units: 4, ..Config::TINY },
+    Config {
+        block_size: 2048,
+        blocks: 200,
+        sectors: 13,
+        flags: LayerFlags::INTEGRITY,
+        more_workspace: 1 << 16,
+        ..Config::TINY
+    },
+];
+
+thread_local! {
+    static STARTS: RefCell<[Option<Rc<Start>>; SHAPES.len()]> = const { RefCell::new([const { None }; SHAPES.len()]) };
+}
+
+/// A pool with one volume, and the model of it.
+pub(super) struct Start {
+    pub(super) config: Config,
+    disk: SimDisk,
+    flat: FlatDisk,
+    pub(super) model: Model,
+    /// Free blocks before the volume was made.
+    pub(super) fresh: u64,
+}
+
+impl Start {
+    /// The one that a byte chooses.
+    pub(super) fn of(choice: u8) -> Rc<Self> {
+        let number = usize::from(choice) % SHAPES.len();
+        STARTS
+            .with_borrow_mut(|starts| starts[number].get_or_insert_with(|| Rc::new(Self::new(SHAPES[number]))).clone())
+    }
+
+    fn new(config: Config) -> Self {
+        let disk = SimDisk::new(config.sector_size, config.device_sectors());
+        let mut workspace = config.workspace();
+        Pool::format(disk.clone(), &mut workspace, &config.format()).expect("a shape that can be formatted");
+        let mut pool = mount(disk.clone(), &mut workspace).expect("a pool that was just made");
+        let fresh = pool.space().free;
+        let model = start(&mut pool, &config).expect("a shape with room for its volume");
+        drop(pool);
+        let mut bytes = vec![0; config.device_sectors() * config.sector_size];
+        disk.clone().read(0, &mut bytes).expect("the whole disk");
+        Self { config, disk, flat: FlatDisk::new(config.sector_size, bytes), model, fresh }
+    }
+
+    /// The same content on a disk that knows of no power cuts, and is faster.
+    pub(super) fn flat(&self) -> FlatDisk {
+        self.flat.reset();
+        self.flat.clone()
+    }
+
+    /// A copy of the disk.
+    pub(super) fn disk(&self) -> SimDisk {
+        self.disk.fork()
+    }
+}
+
+/// Says what was being done when an error came.
+pub(super) fn text<T: Debug>(what: &str) -> impl Fn(T) -> String + '_ {
+    move |error| format!("{what}: {error:?}")
+}
+
+/// The check finds nothing. A slot of the superblock that was being written may be torn.
+pub(super) fn check<D: BlockDevice>(pool: &mut Pool<'_, D>) -> Result<(), String> {
+    let mut findings = Vec::new();
+    let mut scratch = [0; 128];
+    pool.check(&mut scratch, true, &mut |finding| findings.push(*finding)).map_err(text("check"))?;
+    findings.retain(|finding| !matches!(finding, Finding::SuperblockCopy { .. }));
+    if findings.is_empty() { Ok(()) } else { Err(format!("check: {findings:?}")) }
+}
+
+/// The operation is a barrier: when it has returned, everything is durable.
+pub(super) fn is_barrier(op: Op) -> bool {
+    !matches!(op, Op::Write(..) | Op::Zero(..) | Op::Discard(..) | Op::Kill)
+}
+
+/// The disk after a power cut in which the bytes choose what becomes of each pending sector; they are told in the second part.
+pub(super) fn power_cut(image: &Image, input: &mut Input<'_>, sector_size: usize) -> (SimDisk, Vec<Fate>) {
+    let fates = input.fates();
+    let told = (0..image.pending.len()).map(&fates).collect();
+    (SimDisk::from_sectors(sector_size, image.after_cut(fates)), told)
+}

@@ -1,0 +1,173 @@
+//! `errors`: a history on a device that fails where the bytes say.
+
+use cowl::{Error, LayerId, Pool};
+
+use super::{
+    bench::{Start, check, is_barrier, power_cut, text},
+    faulty::{Fault, Faulty, Kind, Plan, Stored, Told},
+    input::Input,
+};
+use crate::sim::{Fate, Model, Op, apply, found, mount, value_of};
+
+/// Runs the history that the bytes are, on a device of which they let single reads, writes and flushes fail, once or for good.
+///
+/// After an error of a read nothing has changed. After an error of a write or of a flush the pool refuses every change and
+/// goes on reading; mounted again, perhaps after a power cut in which the bytes choose what becomes of each pending sector,
+/// it has everything that was acknowledged.
+pub fn errors(data: &[u8]) {
+    let mut input = Input::new(data);
+    let start = Start::of(input.byte());
+    let mut story = Vec::new();
+    if let Err(what) = run(&start, &mut input, &mut story) {
+        panic!("{what} after {story:?} on {:?}", start.config);
+    }
+}
+
+/// What happened, to be told if it goes wrong.
+#[derive(Debug)]
+#[allow(dead_code, reason = "printed with Debug")]
+enum Event {
+    Did(Op),
+    Planned(Fault),
+    Failed(Kind),
+    /// The power failed, and so the pending sectors were left.
+    Cut(Vec<Fate>),
+}
+
+/// What a run goes on with.
+enum Next {
+    Goes,
+    /// The pool is mounted again.
+    Mount,
+    /// The pool is poisoned: a last look, then it is mounted again.
+    Poisoned,
+}
+
+fn run(start: &Start, input: &mut Input<'_>, story: &mut Vec<Event>) -> Result<(), String> {
+    let size = start.config.sector_size;
+    let mut disk = start.disk();
+    let mut workspace = start.config.workspace();
+    let mut model = start.model.clone();
+    loop {
+        let plan = Plan::default();
+        let mut pool = mount(Faulty::new(disk.clone(), plan.clone()), &mut workspace).map_err(text("mount"))?;
+        model.adopt(&found(&mut pool).map_err(text("read after a mount"))?, size)?;
+        let mut next = Next::Goes;
+        while matches!(next, Next::Goes) {
+            if !input.goes_on() {
+                plan.set(None);
+                pool.checkpoint().map_err(text("last checkpoint"))?;
+                model.compare(&found(&mut pool).map_err(text("last read"))?, size)?;
+                return check(&mut pool);
+            }
+            let kind = input.byte();
+            if kind >= 0xd0 {
+                let fault = fault(kind, input.byte());
+                story.push(Event::Planned(fault));
+                plan.set(Some(fault));
+                continue;
+            }
+            let op = input.op(kind);
+            story.push(Event::Did(op));
+            next = if op == Op::Kill { Next::Mount } else { step(&mut pool, &mut model, op, &plan, story)? };
+        }
+        let poisoned = matches!(next, Next::Poisoned);
+        if poisoned {
+            stays_poisoned(&mut pool, &plan)?;
+            model.compare_after_crash(&found(&mut pool).map_err(text("read of a poisoned pool"))?, size)?;
+        }
+        drop(pool);
+        if poisoned && input.byte() & 1 != 0 {
+            let (after, fates) = power_cut(&disk.image(), input, size);
+            story.push(Event::Cut(fates));
+            disk = after;
+        }
+    }
+}
+
+fn fault(kind: u8, choice: u8) -> Fault {
+    Fault {
+        kind: match kind % 4 {
+            0 => Kind::Read,
+            1 => Kind::Flush,
+            _ => Kind::Write,
+        },
+        after: choice & 31,
+        lasting: choice & 32 != 0,
+        stored: match choice >> 6 {
+            0 => Stored::Nothing,
+            1 => Stored::Torn,
+            _ => Stored::Everything,
+        },
+    }
+}
+
+/// One operation, and what it must leave if the device fails in it.
+fn step(
+    pool: &mut Pool<'_, Faulty>,
+    model: &mut Model,
+    op: Op,
+    plan: &Plan,
+    story: &mut Vec<Event>,
+) -> Result<Next, String> {
+    let result = apply(pool, model, op);
+    let failed = plan.take_failed();
+    match (result, failed) {
+        (Ok(_), None) => {
+            let seen = plan.pause(|| found(pool).map_err(text("read")))?;
+            model.compare(&seen, size_of_sector(pool))?;
+            Ok(Next::Goes)
+        }
+        (Err(Error::Device(Told(kind))), Some(struck)) if kind == struck => {
+            story.push(Event::Failed(kind));
+            if kind != Kind::Read {
+                return Ok(Next::Poisoned);
+            }
+            unchanged(pool, model, op, plan)?;
+            Ok(Next::Goes)
+        }
+        (result, failed) => Err(format!("the device failed with {failed:?}, the operation returned {result:?}")),
+    }
+}
+
+/// After a read that failed: an operation on layers has changed nothing; of a write, each sector is done or not.
+fn unchanged(pool: &mut Pool<'_, Faulty>, model: &mut Model, op: Op, plan: &Plan) -> Result<(), String> {
+    if pool.info().poisoned {
+        return Err("a read that failed has poisoned the pool".into());
+    }
+    let seen = plan.pause(|| found(pool).map_err(text("read after an error")))?;
+    let size = size_of_sector(pool);
+    if is_barrier(op) {
+        model.refused();
+        return model.compare(&seen, size);
+    }
+    model.compare_after_crash(&seen, size)?;
+    for (id, layer) in &mut model.now {
+        layer.content = seen[id].1.chunks(size).map(value_of).collect();
+    }
+    Ok(())
+}
+
+fn size_of_sector(pool: &Pool<'_, Faulty>) -> usize {
+    pool.info().sector_size as usize
+}
+
+/// Whatever would change something is refused, and no flush reports success.
+fn stays_poisoned(pool: &mut Pool<'_, Faulty>, plan: &Plan) -> Result<(), String> {
+    plan.set(None);
+    let sector = vec![0; size_of_sector(pool)];
+    let refused = [
+        pool.flush(),
+        pool.checkpoint(),
+        pool.write(LayerId(1), 0, &sector),
+        pool.delete(LayerId(1)),
+        pool.resize(LayerId(1), 3),
+        pool.merge_step(1000).map(drop),
+    ];
+    for (i, result) in refused.iter().enumerate() {
+        if !matches!(result, Err(Error::Poisoned | Error::NoSuchLayer(_))) {
+            return Err(format!("change {i} of a poisoned pool: {result:?}"));
+        }
+    }
+    if pool.info().poisoned { Ok(()) } else { Err("the pool forgot that it is poisoned".into()) }
+}

@@ -1,0 +1,82 @@
+//! `ops`: any history against the model.
+
+use cowl::{BlockDevice, LayerId, Merge, Pool};
+
+use super::{
+    bench::{Start, check, text},
+    input::Input,
+};
+use crate::sim::{Model, Op, apply, found, merge_step, mount};
+
+/// The first byte has this bit: everything is compared after every operation, not only at the end of each mount. What that
+/// would find is found in a shorter history too, unless a later operation hides it.
+const LOOK: u8 = 0x40;
+/// The first byte has this bit: at the end the pool is checked, everything is deleted, and nothing may be left.
+const EMPTY: u8 = 0x80;
+
+/// Runs the history that the bytes are; compares at the end of every mount, after the next one, and if the bytes say so after every
+/// operation.
+pub fn ops(data: &[u8]) {
+    let mut input = Input::new(data);
+    let choice = input.byte();
+    let start = Start::of(choice % LOOK);
+    let mut history = Vec::new();
+    if let Err(what) = run(&start, &mut input, choice, &mut history) {
+        panic!("{what} after {history:?} on {:?}", start.config);
+    }
+}
+
+fn run(start: &Start, input: &mut Input<'_>, choice: u8, history: &mut Vec<Op>) -> Result<(), String> {
+    let size = start.config.sector_size;
+    let disk = start.flat();
+    let mut workspace = start.config.workspace();
+    let mut model = start.model.clone();
+    let mut goes_on = true;
+    while goes_on {
+        let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
+        if !history.is_empty() {
+            model.adopt(&found(&mut pool).map_err(text("read after a mount"))?, size)?;
+        }
+        let mut killed = false;
+        while !killed {
+            goes_on = input.goes_on();
+            if !goes_on {
+                break;
+            }
+            let kind = input.byte();
+            let op = input.op(kind);
+            history.push(op);
+            killed = op == Op::Kill;
+            if !killed {
+                apply(&mut pool, &mut model, op).map_err(text("operation"))?;
+            }
+            if choice & LOOK != 0 {
+                model.compare(&found(&mut pool).map_err(text("read"))?, size)?;
+            }
+        }
+        model.compare(&found(&mut pool).map_err(text("read at the end"))?, size)?;
+    }
+    let mut pool = mount(disk, &mut workspace).map_err(text("last mount"))?;
+    model.adopt(&found(&mut pool).map_err(text("last read"))?, size)?;
+    if choice & EMPTY != 0 { empty(&mut pool, &model, start.fresh) } else { Ok(()) }
+}
+
+/// Deletes everything; nothing may be left.
+fn empty<D: BlockDevice>(pool: &mut Pool<'_, D>, model: &Model, fresh: u64) -> Result<(), String> {
+    check(pool)?;
+    for id in model.now.keys() {
+        pool.delete(LayerId(*id)).map_err(text("delete"))?;
+    }
+    loop {
+        match pool.merge_step(1) {
+            Ok(Merge::Idle) => break,
+            Ok(Merge::Progress { .. }) | Err(cowl::Error::BudgetTooSmall { .. }) => {
+                merge_step(pool, 400).map_err(text("merge"))?;
+            }
+            Err(error) => return Err(text("merge")(error)),
+        }
+    }
+    check(pool)?;
+    let (free, layers) = (pool.space().free, pool.info().layers);
+    if free == fresh && layers == 0 { Ok(()) } else { Err(format!("{free} free instead of {fresh}, {layers} layers")) }
+}

@@ -1,0 +1,76 @@
+//! `power_cuts`: a history in which the power fails wherever the bytes say, as often as they say.
+
+use super::{
+    bench::{Start, check, is_barrier, power_cut, text},
+    input::Input,
+};
+use crate::sim::{Call, Fate, Op, apply, found, mount};
+
+/// Runs the history that the bytes are. Behind an operation they may let the power fail at one of its device writes and choose what
+/// each pending sector becomes; the history goes on with what was found, so that the next cut hits the first changes after
+/// recovery.
+pub fn power_cuts(data: &[u8]) {
+    let mut input = Input::new(data);
+    let start = Start::of(input.byte());
+    let mut story = Vec::new();
+    if let Err(what) = run(&start, &mut input, &mut story) {
+        panic!("{what} after {story:?} on {:?}", start.config);
+    }
+}
+
+/// What happened, to be told if it goes wrong.
+#[derive(Debug)]
+#[allow(dead_code, reason = "printed with Debug")]
+enum Event {
+    Did(Op),
+    /// The power failed during the operation before: after so many of its writes, of so many, and so the pending sectors were left.
+    Cut(usize, usize, Vec<Fate>),
+}
+
+fn run(start: &Start, input: &mut Input<'_>, story: &mut Vec<Event>) -> Result<(), String> {
+    let size = start.config.sector_size;
+    let mut disk = start.disk();
+    let mut workspace = start.config.workspace();
+    let mut model = start.model.clone();
+    loop {
+        let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
+        let calls = disk.take_calls();
+        if calls != [Call::Flush] {
+            return Err(format!("a mount that is not one flush: {calls:?}"));
+        }
+        model.adopt(&found(&mut pool).map_err(text("read after a mount"))?, size)?;
+        let mut next = None;
+        while next.is_none() {
+            if !input.goes_on() {
+                pool.checkpoint().map_err(text("last checkpoint"))?;
+                model.compare(&found(&mut pool).map_err(text("last read"))?, size)?;
+                return check(&mut pool);
+            }
+            let (kind, cut) = (input.byte(), input.byte());
+            let op = input.op(kind);
+            story.push(Event::Did(op));
+            if op == Op::Kill {
+                next = Some(disk.clone());
+            } else if cut & 1 == 0 {
+                apply(&mut pool, &mut model, op).map_err(text("operation"))?;
+            } else {
+                disk.start_cuts();
+                let before = model.clone();
+                apply(&mut pool, &mut model, op).map_err(text("operation"))?;
+                let mut images = disk.take_cuts();
+                let (writes, at) = (images.len(), usize::from(cut >> 1) % (images.len() + 1));
+                // Behind the last write is behind the operation.
+                let image = if at < writes { images.swap_remove(at) } else { disk.image() };
+                if at < writes {
+                    model = before.during(&model, is_barrier(op));
+                }
+                let (after, fates) = power_cut(&image, input, size);
+                story.push(Event::Cut(at, writes, fates));
+                next = Some(after);
+            }
+        }
+        drop(pool);
+        disk = next.unwrap_or(disk);
+        disk.take_calls();
+    }
+}

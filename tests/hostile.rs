@@ -1,0 +1,108 @@
+//! Images that somebody has made to harm: found by the fuzzer `hostile_image`, kept by name.
+
+use cowl::{
+    BlockDevice, Error, FormatOptions, LayerFlags, LayerId, MountOptions, Object, Pool, crc32c,
+    format::{Entry, Superblock},
+};
+use cowl_tests::{SparseDisk, named};
+
+/// A pool with a volume of forty blocks, a snapshot of it and one more write.
+fn sample() -> SparseDisk {
+    let mut disk = SparseDisk::new(512, 400 * 512);
+    let options = FormatOptions { pending: 4, journal_units: 3, ..FormatOptions::new(512, [1; 16]) };
+    let mut workspace = vec![0; 1 << 16];
+    Pool::format(&mut disk, &mut workspace, &options).unwrap();
+    let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
+    let volume = pool.create(&named("v"), 40, LayerFlags::empty()).unwrap();
+    pool.write(volume, 0, &vec![1; 40 * 512]).unwrap();
+    pool.snapshot(volume, &named("s")).unwrap();
+    pool.write(volume, 3, &[2; 512]).unwrap();
+    pool.checkpoint().unwrap();
+    disk
+}
+
+/// Changes all four slots of the superblock; their checksums are right.
+fn change(disk: &mut SparseDisk, change: &dyn Fn(&mut Superblock)) {
+    for slot in 0..4u8 {
+        let mut bytes = [0; 512];
+        disk.read(u64::from(slot), &mut bytes).unwrap();
+        let mut superblock = Superblock::decode(&bytes, crc32c).expect("all four slots are in use");
+        change(&mut superblock);
+        superblock.encode(&mut bytes, slot, crc32c);
+        disk.write(u64::from(slot), &bytes).unwrap();
+    }
+}
+
+fn mount<'w>(
+    disk: &'w mut SparseDisk,
+    workspace: &'w mut [u8],
+) -> Result<Pool<'w, &'w mut SparseDisk>, Error<cowl_tests::PastEnd>> {
+    Pool::mount(disk, workspace, &MountOptions::default())
+}
+
+/// Listing took hours: the catalog was looked through to the last number that the superblock names, far behind its pages.
+#[test]
+fn a_catalog_that_claims_four_billion_layers_is_listed_at_once() {
+    let mut disk = sample();
+    change(&mut disk, &|sb| sb.next_layer = u32::MAX);
+    let mut workspace = vec![0; 1 << 16];
+    let mut pool = mount(&mut disk, &mut workspace).unwrap();
+    let names: Vec<String> = pool.layers().map(|layer| layer.unwrap().name.to_string()).collect();
+    assert_eq!(names, ["v", "s"]);
+    assert_eq!(pool.find("nobody"), Ok(None));
+    assert!(pool.stats().reads < 100, "{:?}", pool.stats());
+}
+
+/// A free slot was looked at four billion times: the catalog's tree led back to itself, so that every layer number had a page.
+#[test]
+fn a_catalog_that_goes_around_in_circles_is_damage() {
+    fn no_sum(_: u32, _: &[u8]) -> u32 {
+        0
+    }
+    let options = MountOptions { checksum: no_sum, ..MountOptions::default() };
+    let mut disk = SparseDisk::new(512, 400 * 512);
+    let mut workspace = vec![0; 1 << 16];
+    let format = FormatOptions { checksum: no_sum, ..FormatOptions::new(512, [1; 16]) };
+    Pool::format(&mut disk, &mut workspace, &format).unwrap();
+    let circle = Entry { block: 300, birth: 1, ..Entry::EMPTY };
+    let mut node = [0; 512];
+    for offset in (0..512).step_by(Entry::SIZE) {
+        circle.encode(&mut node, offset);
+    }
+    // As a page the node is a free slot: its first four bytes are zero.
+    node[..4].fill(0);
+    disk.write(300, &node).unwrap();
+    for slot in 0..2u8 {
+        let mut bytes = [0; 512];
+        disk.read(u64::from(slot), &mut bytes).unwrap();
+        let Some(mut superblock) = Superblock::decode(&bytes, no_sum) else { continue };
+        superblock.catalog = circle;
+        superblock.catalog_height = 5;
+        superblock.next_layer = u32::MAX;
+        superblock.generation += 2;
+        superblock.encode(&mut bytes, slot, no_sum);
+        disk.write(u64::from(slot), &bytes).unwrap();
+    }
+    let mut pool = Pool::mount(&mut disk, &mut workspace, &options).unwrap();
+    let found = pool.next_record(Some(LayerId(31)));
+    assert!(matches!(found, Err(Error::Corrupt { what: Object::Catalog | Object::Layer, .. })), "{found:?}");
+    let mut findings = 0;
+    pool.check(&mut [0; 64], true, &mut |_| findings += 1).unwrap();
+    assert!(findings > 0 && pool.stats().reads < 100_000, "{findings} findings, {:?}", pool.stats());
+}
+
+/// Sums near the largest number made the admission of the first write overflow.
+#[test]
+fn sums_that_the_device_cannot_hold_are_damage() {
+    let damaged = Error::Corrupt { what: Object::Superblock, block: 0 };
+    let changes: [&dyn Fn(&mut Superblock); 4] =
+        [&|sb| sb.guaranteed = u64::MAX, &|sb| sb.reclaimable = u64::MAX, &|sb| sb.layers = u32::MAX, &|sb| {
+            sb.deleted = sb.layers + 1
+        }];
+    for (i, one) in changes.iter().enumerate() {
+        let mut disk = sample();
+        change(&mut disk, one);
+        let mut workspace = vec![0; 1 << 16];
+        assert_eq!(mount(&mut disk, &mut workspace).map(drop), Err(damaged), "change {i}");
+    }
+}
