@@ -4,17 +4,21 @@
 //! - [`Model`] says what a pool must show, now and after a crash, and shares no code with the core;
 //! - [`run_history`] applies a history to both and compares after every operation;
 //! - [`crash_history`] checks, at every device write of a history, the states that power loss may leave there: every
-//!   combination of old, new and torn for each pending sector where there are few, a sample where there are many.
+//!   combination of old, new and torn for each pending sector where there are few, a sample where there are many;
+//! - [`faults`] are devices around devices, each with one thing wrong; [`Traced`] writes down what a device is asked.
 
 // Sectors and tags of simulated disks are small by construction, and the harness ends where it is wrong.
 #![allow(clippy::cast_possible_truncation, clippy::missing_errors_doc)]
 
 mod disk;
+pub mod faults;
 mod history;
 mod model;
 mod run;
+mod trace;
 
 pub use disk::{Call, Failed, Fate, Image, Sector, SimDisk, is_garbage};
 pub use history::{Config, Op, Rng, apply, found, merge_step, mount, random_op, start};
 pub use model::{Found, Layer, Layers, Model, bytes_of, tag_of};
 pub use run::{Failure, Tally, crash_history, random_history, run_history};
+pub use trace::{Asked, Line, Region, Traced, is_commit};
