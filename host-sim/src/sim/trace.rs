@@ -5,9 +5,9 @@
 //! use cowl_host::sim::Traced;
 //!
 //! let (mut memory, mut workspace) = (vec![0; 1 << 18], vec![0; 1 << 16]);
-//! let mut disk = Traced::new(RamDisk::new(&mut memory));
+//! let mut disk = RamDisk::new(&mut memory);
 //! Pool::format(&mut disk, &mut workspace, &FormatOptions::new(512, [7; 16])).unwrap();
-//! disk.take();
+//! let mut disk = Traced::new(disk);
 //! Pool::mount(&mut disk, &mut workspace, &cowl::MountOptions::default()).unwrap();
 //! let text = disk.to_string();
 //! assert!(text.starts_with("0 flush\n1 read 0 x1 superblock slot 0\n"), "{text}");

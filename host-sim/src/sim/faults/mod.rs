@@ -28,9 +28,9 @@
 //! use cowl_host::sim::faults::{LyingFlush, Misplaced, Place, Rot, Rotten, WriteCache, When};
 //!
 //! let mut memory = vec![0; 64 * 512];
-//! let rotten = Rotten::new(RamDisk::new(&mut memory), [(40, Rot::Bits { byte: 7, mask: 0x10 })]);
-//! let lying = LyingFlush::new(WriteCache::new(rotten), When::ALWAYS);
-//! let mut disk = Misplaced::writes(lying, When::once(2), Place::Nowhere);
+//! let lying = LyingFlush::new(WriteCache::new(RamDisk::new(&mut memory)), When::ALWAYS);
+//! let rotten = Rotten::new(lying, [(40, Rot::Bits { byte: 7, mask: 0x10 })]).stuck();
+//! let mut disk = Misplaced::writes(rotten, When::once(2), Place::Nowhere);
 //!
 //! for sector in 39..42 {
 //!     disk.write(sector, &[1; 512]).unwrap();
@@ -41,7 +41,7 @@
 //! assert_eq!((bytes[0], bytes[512 + 7], bytes[1024]), (1, 0x11, 0), "turned in sector 40, lost in sector 41");
 //!
 //! // The power goes: nothing that was "flushed" is there.
-//! let mut cache = disk.into_inner().into_inner();
+//! let mut cache = disk.into_inner().into_inner().into_inner();
 //! cache.cut(|_| false);
 //! cache.read(39, &mut bytes).unwrap();
 //! assert_eq!(bytes[0], 0);
