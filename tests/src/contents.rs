@@ -1,6 +1,6 @@
 //! Everything that a pool shows, and looking whether it still does.
 
-use cowl::{BlockDevice, Error, Finding, LayerFlags, LayerId, LayerInfo, Object, Pool};
+use cowl::{BlockDevice, Error, Finding, LayerFlags, LayerId, LayerInfo, Pool};
 
 /// An attachment: number, name, bytes.
 pub type Attached = (LayerId, String, Vec<u8>);
@@ -53,8 +53,11 @@ impl Contents {
         Ok(Self(all))
     }
 
-    /// Looks whether the pool shows exactly this, as far as it shows anything: `Err` if it reports damage anywhere. What it gives
-    /// out beside that must be right. `allowed` says which other sectors will do.
+    /// Looks whether the pool shows exactly this, as far as it shows anything; what it gives out beside damage must be right.
+    /// `allowed` says which other sectors will do.
+    ///
+    /// # Errors
+    /// It reports damage anywhere.
     ///
     /// # Panics
     /// Something is wrong that the pool has not noticed, or an error is none of damage.
@@ -63,8 +66,7 @@ impl Contents {
         pool: &mut Pool<'_, D, B>,
         allowed: Option<&Self>,
     ) -> Result<(), Detected> {
-        let listed = damage(self.list(pool));
-        let mut result = listed;
+        let mut result = damage(self.list(pool));
         for (i, layer) in self.0.iter().enumerate() {
             let other = allowed.map(|all| &all.0[i]);
             result = result.and(damage(layer.look(pool, other)));
@@ -196,9 +198,4 @@ pub fn unchecked_data<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
         }
     }
     Ok(sectors)
-}
-
-/// The error is damage of this kind.
-pub fn is_damage_of<T, E>(result: &Result<T, Error<E>>, object: Object) -> bool {
-    matches!(result, Err(Error::Corrupt { what, .. }) if *what == object)
 }
