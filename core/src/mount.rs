@@ -190,12 +190,15 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 return Err(Error::Corrupt { what: Object::Journal, block: GROUP_START });
             }
         }
+        for place in 0..valid {
+            if !self.replay(place, proven)? {
+                valid = place;
+                break;
+            }
+        }
         self.sequence = valid + 1;
         self.flushed = valid;
         self.proven = proven;
-        for place in 0..valid {
-            self.replay(place, proven)?;
-        }
         self.window.rewind(position, 0);
         Ok(())
     }
@@ -220,20 +223,22 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         position
     }
 
-    /// Takes in the records of a valid unit: all of them if it is proven, else those whose data is there.
-    fn replay(&mut self, place: u32, proven: u32) -> Outcome<(), D> {
-        // A sector that reads differently each time, or a read gone astray, may now show another unit.
+    /// Takes in the records of a valid unit: all of them if it is proven, else those whose data is there. False if the unit of an
+    /// unproven place is another one at this second look: its sector was being written when the power went.
+    fn replay(&mut self, place: u32, proven: u32) -> Outcome<bool, D> {
         let generation = self.sb.generation;
         let same = |unit: &Unit| unit.generation == generation && unit.sequence == place + 1;
-        let unit = self.read_unit(place)?.filter(same);
-        let unit = unit.ok_or(Error::Corrupt { what: Object::Journal, block: GROUP_START })?;
+        let Some(unit) = self.read_unit(place)?.filter(same) else {
+            let lost = Error::Corrupt { what: Object::Journal, block: GROUP_START };
+            return if place < proven { Err(lost) } else { Ok(false) };
+        };
         for i in 0..usize::from(unit.count) {
             let record = Record::decode(self.scratch, UNIT_HEADER + i * Record::SIZE);
             if unit.sequence <= proven || !record.entry.is_block() || self.data_matches(&record)? {
                 self.accept(&record, unit.sequence)?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn data_matches(&mut self, record: &Record) -> Outcome<bool, D> {
