@@ -158,7 +158,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         Ok(store)
     }
 
-    /// Reads the journal into the pending table (J5 to J8).
+    /// Reads the journal into the pending table (J5 to J9).
     fn recover(&mut self) -> Outcome<(), D> {
         let mut valid = 0;
         let mut proven = 0;
@@ -173,9 +173,13 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             if unit.generation > self.sb.generation {
                 return Err(lost());
             }
-            if unit.generation < self.sb.generation || unit.sequence != place + 1 {
+            if unit.generation < self.sb.generation {
                 sound = false;
                 continue;
+            }
+            if unit.sequence != place + 1 {
+                // It was written here instead of elsewhere, perhaps over a unit that was durable.
+                return Err(Error::Corrupt { what: Object::Journal, block: GROUP_START });
             }
             position = self.furthest(&unit, position);
             if sound {
@@ -186,12 +190,15 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 return Err(Error::Corrupt { what: Object::Journal, block: GROUP_START });
             }
         }
+        for place in 0..valid {
+            if !self.replay(place, proven)? {
+                valid = place;
+                break;
+            }
+        }
         self.sequence = valid + 1;
         self.flushed = valid;
         self.proven = proven;
-        for place in 0..valid {
-            self.replay(place, proven)?;
-        }
         self.window.rewind(position, 0);
         Ok(())
     }
@@ -216,16 +223,22 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         position
     }
 
-    /// Takes in the records of a valid unit: all of them if it is proven, else those whose data is there.
-    fn replay(&mut self, place: u32, proven: u32) -> Outcome<(), D> {
-        let unit = self.read_unit(place)?.ok_or(Error::Corrupt { what: Object::Journal, block: GROUP_START })?;
+    /// Takes in the records of a valid unit: all of them if it is proven, else those whose data is there. False if the unit of an
+    /// unproven place is another one at this second look: its sector was being written when the power went.
+    fn replay(&mut self, place: u32, proven: u32) -> Outcome<bool, D> {
+        let generation = self.sb.generation;
+        let same = |unit: &Unit| unit.generation == generation && unit.sequence == place + 1;
+        let Some(unit) = self.read_unit(place)?.filter(same) else {
+            let lost = Error::Corrupt { what: Object::Journal, block: GROUP_START };
+            return if place < proven { Err(lost) } else { Ok(false) };
+        };
         for i in 0..usize::from(unit.count) {
             let record = Record::decode(self.scratch, UNIT_HEADER + i * Record::SIZE);
             if unit.sequence <= proven || !record.entry.is_block() || self.data_matches(&record)? {
                 self.accept(&record, unit.sequence)?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn data_matches(&mut self, record: &Record) -> Outcome<bool, D> {

@@ -129,12 +129,16 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     /// Ends the mount: whatever is pending goes into the trees, so that the next mount finds an empty journal.
     ///
     /// # Errors
-    /// The device's; the pool is then as after a power loss.
+    /// The device's; the pool is then as after a power loss. [`Error::Poisoned`] if that has happened before: what was not
+    /// flushed may be lost, and [`abandon`](Self::abandon) gives the device back.
     ///
     /// # Power loss
     /// As [`flush`](Self::flush).
     pub fn unmount(mut self) -> Result<D, D> {
-        if !self.store.read_only && !self.store.poisoned && (!self.store.fresh || self.store.pending.len() > 0) {
+        if self.store.poisoned {
+            return Err(Error::Poisoned);
+        }
+        if !self.store.read_only && (!self.store.fresh || self.store.pending.len() > 0) {
             if self.store.pending.len() > 0 {
                 self.store.checkpoint()?;
             } else {

@@ -1,5 +1,7 @@
 //! What the integration tests share; the tests themselves lie beside this folder, one file for each theme.
 
+pub mod contents;
+
 use std::collections::HashMap;
 
 use cowl::{Attributes, BlockDevice, Counters, Counting, FormatOptions, Geometry, LayerId, MountOptions, Pool};

@@ -6,19 +6,23 @@
 //! - [`strategy`] makes histories for `proptest`, also for tests of what stands on top of cowl;
 //! - [`explore`] goes through every crash state up to a bound;
 //! - [`crash_history`] checks, at every device write of a history, the states that power loss may leave there: every
-//!   combination of old, new and torn for each pending sector where there are few, a sample where there are many.
+//!   combination of old, new and torn for each pending sector where there are few, a sample where there are many;
+//! - [`faults`] are devices around devices, each with one thing wrong; [`Traced`] writes down what a device is asked.
 
 // Sectors and tags of simulated disks are small by construction, and the harness ends where it is wrong.
 #![allow(clippy::cast_possible_truncation, clippy::missing_errors_doc)]
 
 mod disk;
 pub mod explore;
+pub mod faults;
 mod history;
 mod model;
 mod run;
 pub mod strategy;
+mod trace;
 
 pub use disk::{Call, Failed, Fate, Image, Sector, SimDisk, garbage_byte};
 pub use history::{Config, Op, Rng, apply, found, merge_step, mount, random_op, start};
 pub use model::{Found, Layer, Layers, Model, Outcome, Ways, bytes_of, tag_of, value_of};
 pub use run::{Failure, Tally, crash_history, random_history, run_history};
+pub use trace::{Asked, Line, Region, Traced, is_commit};
