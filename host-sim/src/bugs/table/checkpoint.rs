@@ -9,7 +9,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
     36 "C1" "pending records of one layer go to another" {
         "core/src/commit.rs": "let mut open = self.open(«first.record.layer»)?;\n            let mut tree" => "if first.record.layer > 1 { 1 } else { first.record.layer }"
     }
-    37 "C1" "the catalog's change goes before what is pending" {
+    37 "C2" "the catalog's change goes before what is pending" {
         "core/src/commit.rs": "let applied = «self.apply_pending()»;" => "Ok(())",
         "core/src/commit.rs": "Ok(value) => «self.commit().map(|()| value)»," => "match self.apply_pending() { Ok(()) => self.commit().map(|()| value), Err(error) => Err(error) }"
     }
