@@ -151,6 +151,7 @@ pub(super) fn torn_units() -> Result<(), String> {
     Pool::format(disk.clone(), &mut workspace, &config.format()).map_err(text("format"))?;
     let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
     let mut model = start(&mut pool, &config).map_err(text("create"))?;
+    model.unit = 2;
     let mut small = config.workspace();
     for block in 0..4u16 {
         for op in [Op::Write(0, 2 * block, 2, u64::from(block) + 50), Op::Flush] {
