@@ -1,6 +1,6 @@
 //! Formatting: making an empty pool.
 //!
-//! Order of writes: every superblock slot is wiped, flush, the journal is wiped, flush, then a checkpoint of the empty pool (M5). A
+//! Order of writes: every superblock that is found is wiped, flush, the journal is wiped, flush, then a checkpoint of the empty pool (M5). A
 //! crash in between leaves no pool; the journal of an old one goes only when no superblock leads to it.
 
 use crate::{
@@ -8,7 +8,9 @@ use crate::{
     checksum::{Checksum, crc32c},
     device::{BlockDevice, Geometry},
     error::Error,
-    format::{BaseIdentity, Entry, GROUP_START, Layout, MergeState, SUPERBLOCKS, SpaceEntry, Superblock, VERSION},
+    format::{
+        BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, SUPERBLOCKS, SpaceEntry, Superblock, VERSION,
+    },
     mount::{needed_for, read_superblocks},
     store::{Outcome, Store},
 };
@@ -78,19 +80,24 @@ impl<'w, D: BlockDevice> Store<'w, D> {
 
     /// Makes sure that nothing of an older pool is left in any slot or unit (M5).
     fn wipe(&mut self, block_size: usize) -> Outcome<(), D> {
-        self.scratch.fill(0);
-        // Slots of pools with other block sizes lie at other places.
+        // Slots of pools with other block sizes lie at other places; what is there may be the data of a pool that is still whole.
         for shift in 9..=16 {
             for slot in 0..SUPERBLOCKS {
                 let sector = (slot << shift) / wide(self.sector_size);
                 if (slot << shift) % wide(self.sector_size) != 0 || sector + 1 > self.device.geometry().sectors {
                     continue;
                 }
+                let bytes = self.scratch.get_mut(..self.sector_size.min(block_size)).unwrap_or(&mut []);
+                self.stats.reads += 1;
+                if self.device.read(sector, bytes).is_ok() && !bytes.starts_with(MAGIC) {
+                    continue;
+                }
+                bytes.fill(0);
                 self.stats.writes += 1;
-                let bytes = self.scratch.get(..self.sector_size.min(block_size)).unwrap_or(&[]);
                 self.device.write(sector, bytes).map_err(Error::Device)?;
             }
         }
+        self.scratch.fill(0);
         // The journal of an old pool goes only when no superblock can lead to it any more.
         self.device.flush().map_err(Error::Device)?;
         for block in 0..GROUP_START + self.layout.journal_blocks {

@@ -3,6 +3,7 @@
 //! * [`device`]: [`FileDevice`] and [`LinuxBlockDevice`], the devices on which pools live there.
 //! * [`fn@crc32c`]: the processor's own CRC instruction, to be handed to cowl as its [`Checksum`](cowl::Checksum).
 //! * [`cli`]: the `cowl` command, verb by verb; [`demo`]: what `cowl demo` shows.
+//! * [`bugs`]: planted bugs, with which the simulator itself is tried.
 //! * [`sim`]: the simulated disk, the reference model, and histories with power cuts.
 //! * [`fuzzing`]: what the fuzz targets do with their bytes.
 //!
@@ -26,6 +27,7 @@
 //! # }
 //! ```
 
+pub mod bugs;
 pub mod cli;
 pub mod demo;
 pub mod device;

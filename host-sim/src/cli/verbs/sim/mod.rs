@@ -1,5 +1,6 @@
 //! `cowl sim`: the proofs of crash-consistency, in memory and on real files, one file for each.
 
+mod bugs;
 mod explore;
 mod replay;
 
@@ -20,6 +21,8 @@ pub struct Args {
 enum Proof {
     /// Go through every crash state up to a bound, in memory
     Explore(explore::Args),
+    /// Plant bugs into a copy of the sources and see which harness finds them
+    Bugs(bugs::Args),
     /// Tell the story of one crash state
     Replay(replay::Args),
 }
@@ -27,6 +30,7 @@ enum Proof {
 pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     match &args.proof {
         Proof::Explore(args) => explore::run(ui, args),
+        Proof::Bugs(args) => bugs::run(ui, args),
         Proof::Replay(args) => replay::run(ui, args),
     }
 }

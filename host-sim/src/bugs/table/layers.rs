@@ -1,0 +1,60 @@
+//! Operations on layers.
+
+use crate::bugs::Bug;
+
+pub(super) const BUGS: &[Bug] = bugs! {
+    100 "O3" "taking a snapshot does not begin an epoch" {
+        "core/src/layers.rs": "self.sb.epoch = «epoch.checked_add(1).ok_or(Error::Exhausted)?»;" => "epoch"
+    }
+    101 "I11" "a volume remembers its snapshot's epoch off by one" {
+        "core/src/layers.rs": "above.layer.parent_epoch = «epoch»;" => "epoch - 1"
+    }
+    102 "I11" "the number of children is not updated" {
+        "core/src/layers.rs": "«open.layer.children = (open.layer.children + u32::from(new != 0)).saturating_sub(u32::from(old != 0));»" => ""
+    }
+    103 "I11" "the numbers of children are not updated" {
+        "core/src/layers.rs": "«open.layer.child_xor ^= old ^ new;»" => ""
+    }
+    104 "I10" "a volume keeps the counts of what its snapshot owns" {
+        "core/src/layers.rs": "«above.layer.data = 0;»" => ""
+    }
+    105 "O2" "rollback keeps the old content" {
+        "core/src/layers.rs": "«self.set_root(&mut open, &target.root, target.height);»" => ""
+    }
+    106 "W1" "rollback keeps the old parent's epoch" {
+        "core/src/layers.rs": "open.layer.parent = target.id;\n        «open.layer.parent_epoch = target.epoch;»" => ""
+    }
+    107 "O2" "rollback keeps the old size" {
+        "core/src/layers.rs": "«open.layer.sectors = target.sectors;»\n        open.layer.reverted_at" => ""
+    }
+    108 "O10" "rollback drops the old head without giving it to merge" {
+        "core/src/layers.rs": "None if «old.data + old.nodes > 0 || merging» => {" => "merging"
+    }
+    109 "W1" "a clone owns what its snapshot owns" {
+        "core/src/layers.rs": "parent_epoch: «source.epoch»,\n            family" => "source.parent_epoch"
+    }
+    110 "O2" "the number of a removed layer is given out again" {
+        "core/src/catalog.rs": "let id = open.layer.id;\n        «»let after" => "if id + 1 == self.sb.next_layer { self.sb.next_layer = id; }"
+    }
+    111 "O2" "deleting a snapshot takes its last child along" {
+        "core/src/layers.rs": "let layer = self.live_layer(id.0)?;\n        «»if layer.kind == LayerKind::Attachment && layer.owner" => "if layer.children == 1 { let mut open = self.open(layer.child_xor)?; open.layer.flags |= LayerFlags::DELETED; self.save(&open); }"
+    }
+    112 "O11" "room is looked for after a volume was made, and not undone" {
+        "core/src/commit.rs": "Err(error) => «Err(error)»,\n        };\n        if result.is_err()" => "{ if matches!(error, Error::NoSpace { .. }) { self.commit()?; return Err(error); } Err(error) }"
+    }
+    113 "O5" "a volume made smaller keeps what was cut off" {
+        "core/src/resize.rs": "«self.cut(&mut open, blocks)?;»" => ""
+    }
+    114 "O5" "a volume made larger shows what is behind its old end" {
+        "core/src/resize.rs": "«self.hide_tail(volume, old)?;»" => ""
+    }
+    115 "O10" "a map made smaller loses what was cut off" {
+        "core/src/resize.rs": "if «layer.data + layer.nodes > 0 || merging» {" => "merging"
+    }
+    116 "O2" "a staged attachment outlives its mount" {
+        "core/src/catalog.rs": "flags.contains(LayerFlags::STAGED) && «mount != self.mounted»" => "mount == 0"
+    }
+    117 "O2" "a name can be given twice" {
+        "core/src/layers.rs": "Some(layer) if «layer.id != but» => Err(Error::NameTaken" => "layer.id == u32::MAX"
+    }
+};

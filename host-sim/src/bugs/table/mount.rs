@@ -1,0 +1,63 @@
+//! Recovery and mounting: rules J5 to J8 and M1 to M7.
+
+use crate::bugs::Bug;
+
+pub(super) const BUGS: &[Bug] = bugs! {
+    16 "J5" "the data of the unproven tail is not looked at" {
+        "core/src/mount.rs": "|| «self.data_matches(&record)?»" => "true"
+    }
+    17 "J5" "proven records are rejected if their data has changed since" {
+        "core/src/mount.rs": "if «unit.sequence <= proven» ||" => "false"
+    }
+    18 "J5" "units behind a torn one are accepted" {
+        "core/src/mount.rs": "if «sound» {\n                valid" => "sound || unit.mark <= valid"
+    }
+    19 "J5" "earlier records replace later ones" {
+        "core/src/mount.rs": "self.replay(«place», proven)?;" => "valid - 1 - place"
+    }
+    20 "J5" "the last unit is not replayed" {
+        "core/src/mount.rs": "for place in 0..«valid» {" => "valid.saturating_sub(1)"
+    }
+    21 "J6" "everything recovered counts as proven" {
+        "core/src/mount.rs": "self.replay(place, «proven»)?;" => "valid"
+    }
+    22 "J7" "a proven unit that is lost is taken for a torn tail" {
+        "core/src/mount.rs": "} else if «unit.mark > valid» {" => "false"
+    }
+    23 "J8" "a lost superblock is not noticed by the units that build on it" {
+        "core/src/mount.rs": "if «unit.generation > self.sb.generation» {" => "false"
+    }
+    24 "M1" "the flush at mount is left out" {
+        "core/src/mount.rs": "if !geometry.read_only {\n            «device.flush().map_err(Error::Device)?;»" => ""
+    }
+    25 "M2" "the oldest superblock is taken" {
+        "core/src/mount.rs": "is_none_or(|sb| «sb.generation < found.generation»)" => "sb.generation > found.generation"
+    }
+    26 "M2" "only the first copy of each superblock is read" {
+        "core/src/mount.rs": "if «known.is_some_and(|known| known != shift) || slot == 0 && shift > 9» {" => "known.is_some_and(|known| known != shift) || slot == 0 && shift > 9 || slot % 2 == 1"
+    }
+    27 "M3" "the sweep begins over blocks that the journal names" {
+        "core/src/mount.rs": "self.window.rewind(«position», 0);" => "0"
+    }
+    28 "M4" "no checkpoint before the first change after a mount" {
+        "core/src/mount.rs": "fresh: «true»," => "false"
+    }
+    29 "M5" "unmounting leaves what is pending to the next flush" {
+        "core/src/pool.rs": "if self.store.pending.len() > 0 {\n                «self.store.checkpoint()?;»" => ""
+    }
+    30 "M6" "a failed flush does not poison" {
+        "core/src/commit.rs": "self.device.flush().map_err(|error| {\n            «self.poisoned = true;»" => ""
+    }
+    31 "M6" "a failed write of data does not poison" {
+        "core/src/store.rs": "self.device.write(sector, buffer).map_err(|error| {\n            «self.poisoned = true;»" => ""
+    }
+    32 "M6" "a failed write of a node does not poison" {
+        "core/src/store.rs": "if let Err(error) = self.device.write(block * self.spb, self.cache.bytes(slot)) {\n            «self.poisoned = true;»" => ""
+    }
+    33 "M6" "nobody asks whether the pool is poisoned" {
+        "core/src/store.rs": "if «self.poisoned» {\n            return Err(Error::Poisoned)" => "false"
+    }
+    34 "M7" "the pending table takes all the memory there is" {
+        "core/src/mount.rs": "let table = «index(u64::from(sb.pending)) * ITEM»;" => "(index(u64::from(sb.pending)) * ITEM).max(workspace.len().saturating_sub(needed + 4096) / ITEM * ITEM)"
+    }
+};
