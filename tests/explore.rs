@@ -81,7 +81,14 @@ fn a_violation_is_shrunk_to_the_operations_that_it_needs() {
 
 #[test]
 fn a_line_that_is_no_token_is_refused() {
-    for text in ["", "cowl1", "cowl1:tiny:empty::t2:c0:", "cowl1:tiny:nowhere:0:t2:c0:", "cowl1:tiny:empty:0:t2:x0:", "cowl2:tiny:empty:0:t2:c0:"] {
+    for text in [
+        "",
+        "cowl1",
+        "cowl1:tiny:empty::t2:c0:",
+        "cowl1:tiny:nowhere:0:t2:c0:",
+        "cowl1:tiny:empty:0:t2:x0:",
+        "cowl2:tiny:empty:0:t2:c0:",
+    ] {
         assert!(text.parse::<Token>().is_err(), "{text}");
     }
 }
