@@ -175,7 +175,9 @@ impl CrashDisk {
         if !flushed.is_empty() {
             let base = Rc::make_mut(&mut state.base);
             if state.lives.is_empty() {
-                flushed.into_iter().for_each(|(sector, bytes)| base[sector as usize] = Some(bytes));
+                for (sector, bytes) in flushed {
+                    base[sector as usize] = Some(bytes);
+                }
             } else {
                 state.flushed = flushed;
             }

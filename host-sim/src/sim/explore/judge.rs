@@ -60,16 +60,16 @@ impl Bench {
         if calls != [Call::Flush] {
             return Err(Broken { promise: "O8", what: format!("the mount is more than one flush: {calls:?}") });
         }
-        let outcome = match (!follows).then(|| undecided(&mut pool, disk, model, self.sector_size)).flatten() {
-            Some(outcome) => outcome,
-            None => {
-                // Not all that a sector may hold is allowed in the same state: look at each for itself.
-                drop(pool);
-                pool = mount(disk.clone(), &mut self.workspace).map_err(broken("O12", "it does not mount again"))?;
-                disk.calls();
-                let seen = found(&mut pool).map_err(broken("O1", "it cannot be read"))?;
-                model.adopt(&seen, self.sector_size).map_err(|what| Broken { promise: "O1 to O6", what })?
-            }
+        let whole = (!follows).then(|| undecided(&mut pool, disk, model, self.sector_size)).flatten();
+        let outcome = if let Some(outcome) = whole {
+            outcome
+        } else {
+            // Not all that a sector may hold is allowed in the same state: look at each for itself.
+            drop(pool);
+            pool = mount(disk.clone(), &mut self.workspace).map_err(broken("O12", "it does not mount again"))?;
+            disk.calls();
+            let seen = found(&mut pool).map_err(broken("O1", "it cannot be read"))?;
+            model.adopt(&seen, self.sector_size).map_err(|what| Broken { promise: "O1 to O6", what })?
         };
         let calls = disk.calls();
         if !calls.is_empty() {

@@ -188,25 +188,8 @@ pub fn narrate(token: &Token) -> Result<(Vec<String>, Option<Broken>), String> {
     if let Some(fault) = token.fault {
         let more = if fault.for_good { ", and every later one" } else { "" };
         lines.push(format!("device call {} of the last operation fails{more}", fault.call));
-    } else if let Ok(played) = scenario.play(&ops, token.tearings, &mut bench.workspace) {
-        if let Some(cut) = played.cuts.get(token.cut) {
-            let sectors: Vec<u64> = cut.pending().collect();
-            lines.push(format!(
-                "the power fails at cut {} (device call {}), with sectors {sectors:?} not flushed",
-                token.cut, cut.call
-            ));
-            let disk = played.disk.after(cut, Choices::prescribed(&token.choices));
-            let mut model = if token.cut + 1 == played.cuts.len() { played.after } else { played.during };
-            let seen = bench.recover(&disk, &mut model, true);
-            lines.extend(disk.fates().into_iter().map(|(sector, fate)| format!("  sector {sector}: {fate}")));
-            lines.push(match seen {
-                Ok(outcome) => format!("recovery finds the state {outcome:?} the operation"),
-                Err(broken) => format!("recovery: {}", broken.what),
-            });
-            if token.second {
-                lines.push(format!("then one of {:?}, and the power fails again", scenario.second));
-            }
-        }
+    } else {
+        lines.extend(narrate_cut(token, &scenario, &mut bench));
     }
     let broken = token.run(&scenario, &mut bench).err();
     lines.push(broken.as_ref().map_or_else(
@@ -214,4 +197,28 @@ pub fn narrate(token: &Token) -> Result<(Vec<String>, Option<Broken>), String> {
         |broken| format!("broken: {}: {}", broken.promise, broken.what),
     ));
     Ok((lines, broken))
+}
+
+/// What was on the device, what was lost, what recovery saw.
+fn narrate_cut(token: &Token, scenario: &Scenario, bench: &mut Bench) -> Vec<String> {
+    let played = scenario.play(&scenario.operations(&token.letters), token.tearings, &mut bench.workspace);
+    let Ok(played) = played else { return Vec::new() };
+    let Some(cut) = played.cuts.get(token.cut) else { return Vec::new() };
+    let sectors: Vec<u64> = cut.pending().collect();
+    let mut lines = vec![format!(
+        "the power fails at cut {} (device call {}), with sectors {sectors:?} not flushed",
+        token.cut, cut.call
+    )];
+    let disk = played.disk.after(cut, Choices::prescribed(&token.choices));
+    let mut model = if token.cut + 1 == played.cuts.len() { played.after } else { played.during };
+    let seen = bench.recover(&disk, &mut model, true);
+    lines.extend(disk.fates().into_iter().map(|(sector, fate)| format!("  sector {sector}: {fate}")));
+    lines.push(match seen {
+        Ok(outcome) => format!("recovery finds the state {outcome:?} the operation"),
+        Err(broken) => format!("recovery: {}", broken.what),
+    });
+    if token.second {
+        lines.push(format!("then one of {:?}, and the power fails again", scenario.second));
+    }
+    lines
 }

@@ -227,9 +227,7 @@ impl Walk<'_> {
         let did = played.applied || played.cuts.len() > 1;
         if mine && did {
             self.report.workloads += 1;
-            if let Err(violation) = self.cuts(ops, &played) {
-                self.violation(violation);
-            }
+            self.cuts(ops, &played);
             if ops.len() <= self.bound.errors {
                 let faults = super::errors::sweep(&self.scenario, ops, &mut self.bench);
                 self.report.faults += faults.calls;
@@ -250,7 +248,7 @@ impl Walk<'_> {
         if ops.len() <= self.bound.second { 1 } else { self.bound.tearings }
     }
 
-    fn cuts(&mut self, ops: &[u8], played: &Played) -> Result<(), Violation> {
+    fn cuts(&mut self, ops: &[u8], played: &Played) {
         let second = ops.len() <= self.bound.second;
         let mut search = Search { scenario: &self.scenario, bench: &mut self.bench, limit: self.bound.runs, second };
         let tally = search.sequence(played);
@@ -260,14 +258,10 @@ impl Walk<'_> {
         self.report.exact = self.report.exact.saturating_add(tally.exact);
         self.report.sampled += tally.sampled;
         self.report.sampled_cuts += tally.sampled_cuts;
-        let Some((cut, choices, broken)) = tally.broken else { return Ok(()) };
-        let token = Token {
-            cut,
-            choices,
-            second,
-            ..Token::new(&self.scenario, ops, self.bound.tearings.min(if second { 1 } else { 4 }))
-        };
-        Err(Violation { token, broken })
+        if let Some((cut, choices, broken)) = tally.broken {
+            let token = Token { cut, second, choices, ..Token::new(&self.scenario, ops, self.tearings(ops)) };
+            self.violation(Violation { token, broken });
+        }
     }
 }
 

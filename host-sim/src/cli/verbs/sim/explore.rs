@@ -1,5 +1,8 @@
 //! `cowl sim explore`: every crash state up to a bound.
 
+// Rates are for reading.
+#![allow(clippy::cast_precision_loss)]
+
 use std::{
     io::{self, Write},
     sync::atomic::Ordering,

@@ -24,20 +24,20 @@ pub struct Args {
 #[derive(Debug, Serialize)]
 struct Story {
     token: String,
-    story: Vec<String>,
+    lines: Vec<String>,
     broken: Option<String>,
 }
 
 impl Report for Story {
     fn text(&self, _style: Style, out: &mut dyn Write) -> io::Result<()> {
-        self.story.iter().try_for_each(|line| writeln!(out, "{line}"))
+        self.lines.iter().try_for_each(|line| writeln!(out, "{line}"))
     }
 }
 
 pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let token: Token = args.token.parse().map_err(|why: String| Failure::new(Kind::Usage, why))?;
-    let (story, broken) = narrate(&token).map_err(|why| Failure::new(Kind::Damage, why))?;
+    let (lines, broken) = narrate(&token).map_err(|why| Failure::new(Kind::Damage, why))?;
     let broken = broken.map(|broken| format!("{}: {}", broken.promise, broken.what));
-    ui.show(&Story { token: token.to_string(), story, broken: broken.clone() })?;
+    ui.show(&Story { token: token.to_string(), lines, broken: broken.clone() })?;
     broken.map_or(Ok(()), |what| Err(Failure::new(Kind::Damage, what)))
 }
