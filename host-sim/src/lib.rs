@@ -32,6 +32,7 @@ pub mod cli;
 pub mod demo;
 pub mod device;
 pub mod fuzzing;
+pub mod real;
 pub mod sim;
 
 pub use device::{DeviceError, FileDevice, FileOptions, HostDevice, LinuxBlockDevice};

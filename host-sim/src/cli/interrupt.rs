@@ -1,7 +1,10 @@
 //! Ctrl-C: the first one asks the command to stop at the next point where nothing is half done, the second ends it at once.
 //! Either loses nothing that had been committed; the first one also commits what is in flight.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use super::failure::{Failure, Kind};
 
@@ -16,6 +19,8 @@ pub fn listen() {
     };
     // Without a handler the signal ends the process, which is as safe.
     let _ = ctrlc::set_handler(answer);
+    // A limit on the size of files (RLIMIT_FSIZE) is then an error of the write, and told as one.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
 /// Whether somebody wants the command to stop.

@@ -2,7 +2,15 @@
 
 mod bugs;
 mod explore;
+mod full;
+mod kill;
+mod materialise;
+mod powercut;
+mod proved;
 mod replay;
+mod syscalls;
+mod trace;
+mod worker;
 
 use super::super::{failure::Failure, ui::Ui};
 
@@ -10,7 +18,8 @@ use super::super::{failure::Failure, ui::Ui};
 #[command(after_help = "\
 Examples:
   cowl sim explore --bound 2
-  cowl sim replay cowl1:tiny:diverged:0.7:t2:c1:0.1")]
+  cowl sim replay cowl1:tiny:diverged:0.7:t2:c1:0.1
+  cowl sim kill --kills 1000")]
 pub struct Args {
     #[command(subcommand)]
     proof: Proof,
@@ -25,6 +34,22 @@ enum Proof {
     Bugs(bugs::Args),
     /// Tell the story of one crash state
     Replay(replay::Args),
+    /// Open crash images as real files in a fresh process
+    Materialise(materialise::Args),
+    /// Compare a process's system calls with what the simulator predicts
+    Trace(trace::Args),
+    /// Let the n-th system call kill the process or fail, for every n
+    Syscalls(syscalls::Args),
+    /// Kill a process at random moments
+    Kill(kill::Args),
+    /// Cut the power under a process
+    Powercut(powercut::Args),
+    /// Leave no room below the pool
+    Full(full::Args),
+    #[command(hide = true)]
+    Worker(worker::Args),
+    #[command(hide = true)]
+    Judge(worker::JudgeArgs),
 }
 
 pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
@@ -32,5 +57,13 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         Proof::Explore(args) => explore::run(ui, args),
         Proof::Bugs(args) => bugs::run(ui, args),
         Proof::Replay(args) => replay::run(ui, args),
+        Proof::Materialise(args) => materialise::run(ui, args),
+        Proof::Trace(args) => trace::run(ui, args),
+        Proof::Syscalls(args) => syscalls::run(ui, args),
+        Proof::Kill(args) => kill::run(ui, args),
+        Proof::Powercut(args) => powercut::run(ui, args),
+        Proof::Full(args) => full::run(ui, args),
+        Proof::Worker(args) => worker::run(ui, args),
+        Proof::Judge(args) => worker::judge(ui, args),
     }
 }

@@ -1,0 +1,84 @@
+//! `cowl sim kill`: a process that is killed at any moment.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use super::{
+    super::super::{
+        failure::Failure,
+        interrupt,
+        ui::{Ui, Unit},
+    },
+    proved::{directory, missing, show},
+};
+use crate::{
+    real::{Round, Stop, Target, this_program},
+    sim::Rng,
+};
+
+/// Rounds on one file before the next is begun.
+const ROUNDS: u64 = 150;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cowl sim kill --kills 1000
+  cowl sim kill --kills 1000000 --dir /var/tmp
+
+A process that writes, snapshots, rolls back, deletes and merges is killed (SIGKILL) at random moments, again and again on the same file. \
+What it had acknowledged must be there. A killed process keeps the system's cache: power cuts are `cowl sim powercut`.")]
+pub struct Args {
+    /// Kills
+    #[arg(long, default_value_t = 1000)]
+    kills: u64,
+    /// Where the random moments and histories begin
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Stop after so many seconds
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Directory for the pool's file [default: a temporary one]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
+    let started = Instant::now();
+    let dir = directory(args.dir.as_deref())?;
+    let path = dir.path().join("kill.cowl");
+    let program = this_program().map_err(missing)?;
+    let mut progress = ui.progress("killing", args.kills, Unit::Steps);
+    let (mut kills, mut acknowledged, mut files) = (0, 0, 0);
+    let mut violation = None;
+    'files: while kills < args.kills {
+        let first = args.seed + kills;
+        let mut target = Target::create(&path, (first / ROUNDS) as usize).map_err(missing)?;
+        files += 1;
+        for seed in first..(first + ROUNDS).min(args.seed + args.kills) {
+            let mut rng = Rng::new(seed);
+            let stop = match rng.below(3) {
+                0 => Stop::After(Duration::from_micros(rng.below(6000))),
+                _ => Stop::Acknowledged(rng.below(60) as usize),
+            };
+            let round = Round { program: program.clone(), path: path.clone(), seed, count: 60, stop };
+            match round.play(&mut target) {
+                Ok(more) => acknowledged += more as u64,
+                Err(why) => {
+                    let again = format!("cowl sim kill --seed {first} --kills {}", seed - first + 1);
+                    violation = Some((why, again));
+                    break 'files;
+                }
+            }
+            kills += 1;
+            progress.set(kills);
+            if interrupt::asked() || args.seconds.is_some_and(|seconds| started.elapsed().as_secs() >= seconds) {
+                break 'files;
+            }
+        }
+    }
+    progress.finish();
+    let counts = [("kills", kills), ("operations acknowledged", acknowledged), ("files", files)];
+    show(ui, "kill", &counts, violation, started)
+}

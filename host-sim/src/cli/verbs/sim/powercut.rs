@@ -1,0 +1,72 @@
+//! `cowl sim powercut`: a real process on a real file whose disk loses its power.
+
+use std::{path::PathBuf, time::Instant};
+
+use super::{
+    super::super::{
+        failure::Failure,
+        interrupt,
+        ui::{Ui, Unit},
+    },
+    proved::{directory, missing, show},
+};
+use crate::real::{Cuts, Victim, this_program};
+
+/// Cuts on one pool before another shape is taken.
+const ROUNDS: u64 = 300;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cowl sim powercut --cuts 1000
+
+The pool's file lies on a filesystem of one file (FUSE). The working process is killed at random moments; of the sectors that it had \
+written and not synced, each is kept, dropped or torn. What had been acknowledged as durable must be there. Needs /dev/fuse and the right to mount.")]
+pub struct Args {
+    /// Power cuts
+    #[arg(long, default_value_t = 1000)]
+    cuts: u64,
+    /// Where the random moments and histories begin
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Stop after so many seconds
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Directory to mount in [default: a temporary one]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
+    let started = Instant::now();
+    let program = this_program().map_err(missing)?;
+    let mut progress = ui.progress("cutting", args.cuts, Unit::Steps);
+    let mut cuts = Cuts::default();
+    let mut violation = None;
+    'shapes: while cuts.cuts < args.cuts {
+        let dir = directory(args.dir.as_deref())?;
+        let first = args.seed + cuts.cuts;
+        let mut victim = Victim::new(dir.path(), (first / ROUNDS) as usize).map_err(missing)?;
+        for seed in first..(first + ROUNDS).min(args.seed + args.cuts) {
+            if let Err(why) = victim.cut(&program, seed, &mut cuts) {
+                let again = format!("cowl sim powercut --seed {first} --cuts {}", seed - first + 1);
+                violation = Some((why, again));
+                break 'shapes;
+            }
+            progress.set(cuts.cuts);
+            if interrupt::asked() || args.seconds.is_some_and(|seconds| started.elapsed().as_secs() >= seconds) {
+                break 'shapes;
+            }
+        }
+    }
+    progress.finish();
+    let [kept, dropped, torn] = cuts.fates;
+    let counts = [
+        ("power cuts", cuts.cuts),
+        ("operations acknowledged", cuts.acknowledged),
+        ("sectors in flight kept", kept),
+        ("sectors in flight dropped", dropped),
+        ("sectors in flight torn", torn),
+    ];
+    show(ui, "powercut", &counts, violation, started)
+}

@@ -1,0 +1,47 @@
+//! `cowl sim worker` and `cowl sim judge`: the processes of the proofs on real files. Not for people.
+
+use std::{io, path::PathBuf};
+
+use super::super::super::{
+    failure::{Failure, Kind},
+    ui::Ui,
+};
+use crate::real;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cowl sim worker p.cowl --seed 1 --count 10 --shape 0")]
+pub struct Args {
+    /// The pool
+    pool: PathBuf,
+    /// Seed of its history
+    #[arg(long)]
+    seed: u64,
+    /// Operations
+    #[arg(long)]
+    count: usize,
+    /// Shape of the pool
+    #[arg(long)]
+    shape: usize,
+}
+
+pub fn run(_ui: &Ui, args: &Args) -> Result<(), Failure> {
+    let config = real::SHAPES[args.shape % real::SHAPES.len()];
+    let ops = real::history(&config, args.seed, args.count);
+    let mut out = io::stdout().lock();
+    real::work(&args.pool, &config, &ops, &mut out).map_err(|why| Failure::new(Kind::Other, why))
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cowl sim judge p.cowl --workspace-bytes 1048576")]
+pub struct JudgeArgs {
+    /// The pool
+    pool: PathBuf,
+    /// Bytes of workspace
+    #[arg(long)]
+    workspace_bytes: usize,
+}
+
+pub fn judge(_ui: &Ui, args: &JudgeArgs) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    real::judge(&args.pool, args.workspace_bytes, &mut out).map_err(|why| Failure::new(Kind::Damage, why))
+}

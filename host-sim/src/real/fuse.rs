@@ -1,0 +1,268 @@
+//! A filesystem of one file that can lose its power: writes that no fdatasync covered are kept, dropped or torn at a cut.
+//!
+//! The kernel caches nothing (direct I/O), so the process that has the file open is real, and so are its system calls; only what
+//! lies below them is made up.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use fuser::{
+    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request,
+    TimeOrNow, WriteFlags,
+};
+
+use super::Outcome;
+use crate::sim::{Rng, garbage_byte};
+
+const NAME: &str = "disk";
+const FILE: INodeNo = INodeNo(2);
+const SECTOR: usize = 512;
+/// Nothing is remembered by the kernel.
+const FORGET: Duration = Duration::ZERO;
+
+/// What the disk holds, and what is on its way.
+#[derive(Debug, Default)]
+struct Content {
+    durable: Vec<u8>,
+    current: Vec<u8>,
+    pending: Vec<usize>,
+    flushes: u64,
+    writes: u64,
+}
+
+/// A mounted file that can lose its power. It is unmounted when it is dropped.
+#[derive(Debug)]
+pub struct CutDisk {
+    content: Arc<Mutex<Content>>,
+    path: PathBuf,
+    _session: BackgroundSession,
+}
+
+#[derive(Debug)]
+struct OneFile(Arc<Mutex<Content>>);
+
+fn lock(content: &Mutex<Content>) -> std::sync::MutexGuard<'_, Content> {
+    content.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl CutDisk {
+    /// Mounts a filesystem with one file of these bytes, all of them durable.
+    ///
+    /// # Errors
+    /// There is no FUSE here, or no right to mount.
+    pub fn mount(dir: &Path, bytes: Vec<u8>) -> Outcome<Self> {
+        let content = Arc::new(Mutex::new(Content { current: bytes.clone(), durable: bytes, ..Content::default() }));
+        let mut options = Config::default();
+        options.mount_options = vec![MountOption::FSName("cowl-cut".into()), MountOption::NoAtime];
+        let session = fuser::spawn_mount(OneFile(content.clone()), dir, &options)
+            .map_err(|error| format!("{}: cannot mount by FUSE: {error}", dir.display()))?;
+        Ok(Self { content, path: dir.join(NAME), _session: session })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Sectors that were written and not synced.
+    pub fn in_flight(&self) -> usize {
+        lock(&self.content).pending.len()
+    }
+
+    /// Writes and syncs so far.
+    pub fn counts(&self) -> (u64, u64) {
+        let content = lock(&self.content);
+        (content.writes, content.flushes)
+    }
+
+    /// What a reader sees.
+    pub fn bytes(&self) -> Vec<u8> {
+        lock(&self.content).current.clone()
+    }
+
+    /// Replaces everything.
+    pub fn replace(&self, bytes: Vec<u8>) {
+        *lock(&self.content) = Content { current: bytes.clone(), durable: bytes, ..Content::default() };
+    }
+
+    /// The power fails: each sector in flight is kept, dropped or torn. How many of each.
+    pub fn cut(&self, rng: &mut Rng) -> [u64; 3] {
+        let content = &mut *lock(&self.content);
+        let mut fates = [0; 3];
+        let mut pending = std::mem::take(&mut content.pending);
+        pending.sort_unstable();
+        pending.dedup();
+        // Some cuts keep nearly all, some nearly nothing: both are rare if every sector is left to chance.
+        let bias = rng.below(4);
+        for sector in pending {
+            let range = sector * SECTOR..(sector + 1) * SECTOR;
+            let fate = match (bias, rng.below(8)) {
+                (0, 1..) => 0,
+                (1, 1..) => 1,
+                (_, roll) => roll as usize % 3,
+            };
+            fates[fate] += 1;
+            match fate {
+                0 => content.durable[range.clone()].copy_from_slice(&content.current[range]),
+                1 => {}
+                _ => {
+                    content.durable[range].iter_mut().enumerate().for_each(|(at, byte)| *byte = garbage_byte(false, at))
+                }
+            }
+        }
+        content.current.clone_from(&content.durable);
+        fates
+    }
+}
+
+impl Content {
+    /// Bytes that are to be written there, if all of it lies inside and on whole sectors.
+    fn store(&mut self, offset: u64, length: u64, bytes: Option<&[u8]>) -> bool {
+        let (Ok(start), Ok(length)) = (usize::try_from(offset), usize::try_from(length)) else { return false };
+        let Some(target) = start.checked_add(length).and_then(|end| self.current.get_mut(start..end)) else {
+            return false;
+        };
+        if start % SECTOR != 0 || length % SECTOR != 0 {
+            return false;
+        }
+        match bytes {
+            Some(bytes) => target.copy_from_slice(bytes),
+            None => target.fill(0),
+        }
+        self.pending.extend(start / SECTOR..(start + length) / SECTOR);
+        self.writes += 1;
+        true
+    }
+
+    fn sync(&mut self) {
+        for sector in std::mem::take(&mut self.pending) {
+            let range = sector * SECTOR..(sector + 1) * SECTOR;
+            self.durable[range.clone()].copy_from_slice(&self.current[range]);
+        }
+        self.flushes += 1;
+    }
+}
+
+impl OneFile {
+    fn attributes(&self, ino: INodeNo) -> FileAttr {
+        let file = ino == FILE;
+        let size = if file { lock(&self.0).current.len() as u64 } else { 0 };
+        FileAttr {
+            ino,
+            size,
+            blocks: size / 512,
+            atime: UNIX_EPOCH,
+            mtime: UNIX_EPOCH,
+            ctime: UNIX_EPOCH,
+            crtime: UNIX_EPOCH,
+            kind: if file { FileType::RegularFile } else { FileType::Directory },
+            perm: if file { 0o600 } else { 0o700 },
+            nlink: 1,
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+            rdev: 0,
+            flags: 0,
+            blksize: 4096,
+        }
+    }
+}
+
+impl Filesystem for OneFile {
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        if parent == INodeNo::ROOT && name == NAME {
+            reply.entry(&FORGET, &self.attributes(FILE), Generation(0));
+        } else {
+            reply.error(Errno::ENOENT);
+        }
+    }
+
+    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        reply.attr(&FORGET, &self.attributes(ino));
+    }
+
+    fn setattr(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: Option<u32>,
+        _: Option<u32>,
+        _: Option<u32>,
+        size: Option<u64>,
+        _: Option<TimeOrNow>,
+        _: Option<TimeOrNow>,
+        _: Option<std::time::SystemTime>,
+        _: Option<FileHandle>,
+        _: Option<std::time::SystemTime>,
+        _: Option<std::time::SystemTime>,
+        _: Option<std::time::SystemTime>,
+        _: Option<fuser::BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        match size {
+            Some(_) => reply.error(Errno::EPERM),
+            None => reply.attr(&FORGET, &self.attributes(ino)),
+        }
+    }
+
+    fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let content = lock(&self.0);
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.current.len());
+        let end = start.saturating_add(size as usize).min(content.current.len());
+        reply.data(&content.current[start..end]);
+    }
+
+    fn write(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        if lock(&self.0).store(offset, data.len() as u64, Some(data)) {
+            reply.written(data.len() as u32);
+        } else {
+            reply.error(Errno::EINVAL);
+        }
+    }
+
+    fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, offset: u64, length: u64, _: i32, reply: ReplyEmpty) {
+        if lock(&self.0).store(offset, length, None) {
+            reply.ok();
+        } else {
+            reply.error(Errno::EINVAL);
+        }
+    }
+
+    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        lock(&self.0).sync();
+        reply.ok();
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.ok();
+    }
+}

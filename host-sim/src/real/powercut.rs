@@ -1,0 +1,72 @@
+//! Power cuts under a real process: a worker on a file of [`CutDisk`], killed, its un-synced writes kept, dropped or torn.
+
+use std::path::Path;
+
+use super::{CutDisk, Outcome, Round, Stop, Target, open_and_judge, shadow::Shadow, target, worker::history};
+use crate::sim::Rng;
+
+/// What power cuts have come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cuts {
+    /// Power cuts.
+    pub cuts: u64,
+    /// Operations acknowledged.
+    pub acknowledged: u64,
+    /// Sectors in flight that were kept, dropped, torn.
+    pub fates: [u64; 3],
+}
+
+/// A pool on a disk that loses its power again and again.
+#[derive(Debug)]
+pub struct Victim {
+    disk: CutDisk,
+    target: Target,
+    rounds: u64,
+}
+
+impl Victim {
+    /// Mounts a disk with a fresh pool.
+    ///
+    /// # Errors
+    /// There is no FUSE here.
+    pub fn new(dir: &Path, shape: usize) -> Outcome<Self> {
+        let config = target::SHAPES[shape % target::SHAPES.len()];
+        let (bytes, model) = target::fresh(&config)?;
+        let disk = CutDisk::mount(dir, bytes)?;
+        let path = disk.path().to_path_buf();
+        Ok(Self { disk, target: Target { path, config, model }, rounds: 0 })
+    }
+
+    /// One power cut at a random moment; the pool is then opened through the same mount, and judged.
+    ///
+    /// # Errors
+    /// The promise that is broken.
+    pub fn cut(&mut self, program: &Path, seed: u64, cuts: &mut Cuts) -> Outcome<()> {
+        let mut rng = Rng::new(seed);
+        self.rounds += 1;
+        if self.rounds.is_multiple_of(100) {
+            // A pool that has grown full has little left to lose.
+            let (bytes, model) = target::fresh(&self.target.config)?;
+            self.disk.replace(bytes);
+            self.target.model = model;
+        }
+        let count = 40;
+        let ops = history(&self.target.config, seed, count);
+        let shadow = Shadow::new(&self.target.config, &self.disk.bytes(), &self.target.model);
+        let stop = Stop::Acknowledged(rng.below(count as u64) as usize);
+        let path = self.target.path.clone();
+        let round = Round { program: program.to_path_buf(), path, seed, count, stop };
+        let ended = round.run(&mut round.command(&self.target, &[]))?;
+        if let Some(failed) = ended.said.lines().next() {
+            return Err(format!("the worker failed: {failed}"));
+        }
+        let fates = self.disk.cut(&mut rng);
+        let mut model = shadow.after(&ops, &ended.answers)?;
+        open_and_judge(&self.target.path, &self.target.config, &mut model)?;
+        self.target.model = model;
+        cuts.cuts += 1;
+        cuts.acknowledged += ended.answers.len() as u64;
+        (0..3).for_each(|fate| cuts.fates[fate] += fates[fate]);
+        Ok(())
+    }
+}

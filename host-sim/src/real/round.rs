@@ -1,0 +1,133 @@
+//! A round: a worker is started on a pool, ended, and what it left is judged.
+
+use std::{
+    env,
+    io::Read,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use super::{
+    Outcome, said,
+    shadow::Shadow,
+    target::{Target, open_and_judge},
+    worker::history,
+};
+
+/// When the worker is killed.
+#[derive(Debug, Clone, Copy)]
+pub enum Stop {
+    /// After so many acknowledgements.
+    Acknowledged(usize),
+    /// After so long.
+    After(Duration),
+    /// Never: it works off its history.
+    Never,
+}
+
+/// What a worker is to do.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// The program.
+    pub program: PathBuf,
+    /// Where the worker finds the file; the parent may know it by another name.
+    pub path: PathBuf,
+    /// The seed of its history.
+    pub seed: u64,
+    /// The length of its history.
+    pub count: usize,
+    /// When it is killed.
+    pub stop: Stop,
+}
+
+/// How a round ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The acknowledgements.
+    pub answers: Vec<u8>,
+    /// What the worker said on its standard error.
+    pub said: String,
+}
+
+impl Round {
+    /// The command that is the worker, after what may stand before it.
+    pub fn command(&self, target: &Target, before: &[String]) -> Command {
+        let mut words: Vec<std::ffi::OsString> = before.iter().map(Into::into).collect();
+        words.push(self.program.clone().into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(["sim", "worker"]).arg(&self.path);
+        let Some(shape) = super::target::SHAPES.iter().position(|shape| *shape == target.config) else {
+            return command;
+        };
+        command.args([
+            "--seed",
+            &self.seed.to_string(),
+            "--count",
+            &self.count.to_string(),
+            "--shape",
+            &shape.to_string(),
+        ]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the worker to its end, whatever ends it.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn run(&self, command: &mut Command) -> Outcome<Ended> {
+        let mut child = command.spawn().map_err(said("the worker cannot be started"))?;
+        let mut answers = Vec::new();
+        let ended = self.wait(&mut child, &mut answers);
+        // It may have ended by itself.
+        let _ = child.kill();
+        let output = child.wait_with_output().map_err(said("the worker cannot be waited for"))?;
+        ended?;
+        answers.extend(output.stdout);
+        Ok(Ended { answers, said: String::from_utf8_lossy(&output.stderr).into_owned() })
+    }
+
+    fn wait(&self, child: &mut Child, answers: &mut Vec<u8>) -> Outcome<()> {
+        let out = child.stdout.as_mut().ok_or("the worker has no output")?;
+        let wanted = match self.stop {
+            Stop::After(time) => {
+                thread::sleep(time);
+                return Ok(());
+            }
+            Stop::Acknowledged(count) => count,
+            Stop::Never => usize::MAX,
+        };
+        let mut byte = [0];
+        while answers.len() < wanted && out.read(&mut byte).map_err(said("the worker's output"))? == 1 {
+            answers.push(byte[0]);
+        }
+        Ok(())
+    }
+
+    /// A whole round on a file: the worker, its end, the judgement. The number of operations that were acknowledged.
+    ///
+    /// # Errors
+    /// The promise that is broken.
+    pub fn play(&self, target: &mut Target) -> Outcome<usize> {
+        let ops = history(&target.config, self.seed, self.count);
+        let shadow = Shadow::new(&target.config, &target.bytes()?, &target.model);
+        let ended = self.run(&mut self.command(target, &[]))?;
+        if let Some(failed) = ended.said.lines().next() {
+            return Err(format!("the worker failed: {failed}"));
+        }
+        let mut model = shadow.after(&ops, &ended.answers)?;
+        open_and_judge(&target.path, &target.config, &mut model)?;
+        target.model = model;
+        Ok(ended.answers.len())
+    }
+}
+
+/// This program, to be run again as a worker.
+///
+/// # Errors
+/// The operating system does not tell.
+pub fn this_program() -> Outcome<PathBuf> {
+    env::current_exe().map_err(said("cannot find this program"))
+}

@@ -1,0 +1,91 @@
+//! A pool in a real file, and what it must show.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use cowl::{BlockDevice, Finding, Pool};
+
+use super::{Outcome, said};
+use crate::{
+    FileDevice,
+    sim::{Config, Model, SimDisk, found, mount, start},
+};
+
+/// A pool in a file.
+#[derive(Debug)]
+pub struct Target {
+    /// The file.
+    pub path: PathBuf,
+    /// Its shape.
+    pub config: Config,
+    /// What it must show.
+    pub model: Model,
+}
+
+/// The shapes that are used in turn.
+pub const SHAPES: [Config; 3] = [
+    Config { blocks: 700, pending: 6, journal_units: 5, sectors: 24, ..Config::TINY },
+    Config { block_size: 4096, blocks: 500, pending: 12, journal_units: 8, sectors: 40, ..Config::TINY },
+    Config {
+        block_size: 1024,
+        blocks: 700,
+        pending: 24,
+        journal_units: 16,
+        sectors: 30,
+        more_workspace: 1 << 17,
+        ..Config::TINY
+    },
+];
+
+impl Target {
+    /// Makes a new pool with one volume in a file, in one of several shapes.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn create(path: &Path, number: usize) -> Outcome<Self> {
+        let config = SHAPES[number % SHAPES.len()];
+        let (bytes, model) = fresh(&config)?;
+        fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { path: path.to_path_buf(), config, model })
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn bytes(&self) -> Outcome<Vec<u8>> {
+        fs::read(&self.path).map_err(|error| format!("{}: {error}", self.path.display()))
+    }
+}
+
+/// A fresh pool's bytes, and its model.
+pub fn fresh(config: &Config) -> Outcome<(Vec<u8>, Model)> {
+    let disk = SimDisk::new(config.sector_size, config.device_sectors());
+    let mut workspace = config.workspace();
+    Pool::format(disk.clone(), &mut workspace, &config.format()).map_err(said("format"))?;
+    let mut pool = mount(disk.clone(), &mut workspace).map_err(said("mount"))?;
+    let model = start(&mut pool, config).map_err(said("create"))?;
+    let mut bytes = vec![0; config.device_sectors() * config.sector_size];
+    pool.abandon().read(0, &mut bytes).map_err(|_| "the simulated disk failed".to_string())?;
+    Ok((bytes, model))
+}
+
+/// Opens the pool in a file, compares all of it with the model and checks it; the model goes on from there.
+///
+/// # Errors
+/// The promise that is broken.
+pub fn open_and_judge(path: &Path, config: &Config, model: &mut Model) -> Outcome<()> {
+    let device = FileDevice::open(path).map_err(said("open"))?;
+    let mut workspace = config.workspace();
+    let mut pool = mount(device, &mut workspace).map_err(said("mount"))?;
+    let seen = found(&mut pool).map_err(said("read"))?;
+    model.adopt(&seen, config.sector_size)?;
+    let mut findings = Vec::new();
+    let mut scratch = vec![0; 4096];
+    pool.check(&mut scratch, true, &mut |finding| findings.push(*finding)).map_err(said("check"))?;
+    // A slot of the superblock that was being written may be torn.
+    findings.retain(|finding| !matches!(finding, Finding::SuperblockCopy { .. }));
+    if findings.is_empty() { Ok(()) } else { Err(format!("check: {findings:?}")) }
+}
