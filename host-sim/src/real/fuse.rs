@@ -33,6 +33,39 @@ struct Content {
     pending: Vec<usize>,
     flushes: u64,
     writes: u64,
+    /// Calls that are still taken before the disk stops answering.
+    left: Option<u64>,
+    unanswered: Vec<Unanswered>,
+}
+
+/// A caller that waits for an answer it will not get.
+#[derive(Debug)]
+enum Unanswered {
+    Write(ReplyWrite),
+    Other(ReplyEmpty),
+}
+
+/// The power that a disk will lose; copies are of the same disk.
+#[derive(Debug, Clone)]
+pub struct Power(Arc<Mutex<Content>>);
+
+impl Power {
+    /// The disk does not answer any more.
+    pub fn is_gone(&self) -> bool {
+        !lock(&self.0).unanswered.is_empty()
+    }
+
+    /// Who waits is sent away; it must have been killed before. From now on the disk answers again.
+    pub fn release(&self) {
+        let mut content = lock(&self.0);
+        content.left = None;
+        for waiting in content.unanswered.drain(..) {
+            match waiting {
+                Unanswered::Write(reply) => reply.error(Errno::EIO),
+                Unanswered::Other(reply) => reply.error(Errno::EIO),
+            }
+        }
+    }
 }
 
 /// A mounted file that can lose its power. It is unmounted when it is dropped.
@@ -67,6 +100,12 @@ impl CutDisk {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// After so many more writes and syncs the power goes: the next caller waits until it is killed.
+    pub fn fail_after(&self, calls: u64) -> Power {
+        lock(&self.content).left = Some(calls);
+        Power(self.content.clone())
     }
 
     /// Sectors that were written and not synced.
@@ -121,6 +160,18 @@ impl CutDisk {
 }
 
 impl Content {
+    /// The power is still there for another call.
+    fn powered(&mut self) -> bool {
+        match &mut self.left {
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None => true,
+        }
+    }
+
     /// Bytes that are to be written there, if all of it lies inside and on whole sectors.
     fn store(&mut self, offset: u64, length: u64, bytes: Option<&[u8]>) -> bool {
         let (Ok(start), Ok(length)) = (usize::try_from(offset), usize::try_from(length)) else { return false };
@@ -242,7 +293,10 @@ impl Filesystem for OneFile {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        if lock(&self.0).store(offset, data.len() as u64, Some(data)) {
+        let mut content = lock(&self.0);
+        if !content.powered() {
+            content.unanswered.push(Unanswered::Write(reply));
+        } else if content.store(offset, data.len() as u64, Some(data)) {
             reply.written(data.len() as u32);
         } else {
             reply.error(Errno::EINVAL);
@@ -250,7 +304,10 @@ impl Filesystem for OneFile {
     }
 
     fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, offset: u64, length: u64, _: i32, reply: ReplyEmpty) {
-        if lock(&self.0).store(offset, length, None) {
+        let mut content = lock(&self.0);
+        if !content.powered() {
+            content.unanswered.push(Unanswered::Other(reply));
+        } else if content.store(offset, length, None) {
             reply.ok();
         } else {
             reply.error(Errno::EINVAL);
@@ -258,8 +315,13 @@ impl Filesystem for OneFile {
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        lock(&self.0).sync();
-        reply.ok();
+        let mut content = lock(&self.0);
+        if content.powered() {
+            content.sync();
+            reply.ok();
+        } else {
+            content.unanswered.push(Unanswered::Other(reply));
+        }
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {

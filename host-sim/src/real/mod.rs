@@ -18,7 +18,7 @@ mod target;
 mod worker;
 
 pub use full::{SmallFilesystem, run_out};
-pub use fuse::CutDisk;
+pub use fuse::{CutDisk, Power};
 pub use materialise::{judge, materialise};
 pub use powercut::{Cuts, Victim};
 pub use round::{Ended, Round, Stop, this_program};

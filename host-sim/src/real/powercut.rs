@@ -53,7 +53,7 @@ impl Victim {
         let count = 40;
         let ops = history(&self.target.config, seed, count);
         let shadow = Shadow::new(&self.target.config, &self.disk.bytes(), &self.target.model);
-        let stop = Stop::Acknowledged(rng.below(count as u64) as usize);
+        let stop = Stop::Power(self.disk.fail_after(rng.below(90)));
         let path = self.target.path.clone();
         let round = Round { program: program.to_path_buf(), path, seed, count, stop };
         let ended = round.run(&mut round.command(&self.target, &[]))?;

@@ -10,15 +10,17 @@ use std::{
 };
 
 use super::{
-    Outcome, said,
+    Outcome, Power, said,
     shadow::Shadow,
     target::{Target, open_and_judge},
     worker::history,
 };
 
 /// When the worker is killed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Stop {
+    /// When the disk below does not answer any more, or has answered everything.
+    Power(Power),
     /// After so many acknowledgements.
     Acknowledged(usize),
     /// After so long.
@@ -83,6 +85,9 @@ impl Round {
         let ended = self.wait(&mut child, &mut answers);
         // It may have ended by itself.
         let _ = child.kill();
+        if let Stop::Power(power) = &self.stop {
+            power.release();
+        }
         let output = child.wait_with_output().map_err(said("the worker cannot be waited for"))?;
         ended?;
         answers.extend(output.stdout);
@@ -90,15 +95,21 @@ impl Round {
     }
 
     fn wait(&self, child: &mut Child, answers: &mut Vec<u8>) -> Outcome<()> {
-        let out = child.stdout.as_mut().ok_or("the worker has no output")?;
-        let wanted = match self.stop {
+        let wanted = match &self.stop {
             Stop::After(time) => {
-                thread::sleep(time);
+                thread::sleep(*time);
                 return Ok(());
             }
-            Stop::Acknowledged(count) => count,
+            Stop::Power(power) => {
+                while !power.is_gone() && child.try_wait().map_err(said("the worker"))?.is_none() {
+                    thread::sleep(Duration::from_micros(100));
+                }
+                return Ok(());
+            }
+            Stop::Acknowledged(count) => *count,
             Stop::Never => usize::MAX,
         };
+        let out = child.stdout.as_mut().ok_or("the worker has no output")?;
         let mut byte = [0];
         while answers.len() < wanted && out.read(&mut byte).map_err(said("the worker's output"))? == 1 {
             answers.push(byte[0]);

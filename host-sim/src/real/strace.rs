@@ -31,7 +31,7 @@ fn parse_line(line: &str) -> Option<Syscall> {
         .split_once(' ')
         .map_or(line, |(number, rest)| if number.parse::<u32>().is_ok() { rest.trim() } else { line });
     let (name, rest) = call.split_once('(')?;
-    let arguments = rest.rsplit_once(") = ")?.0;
+    let arguments = rest.rsplit_once(" = ")?.0.trim_end().strip_suffix(')')?;
     let mut last = arguments.rsplit(", ");
     match name {
         "fdatasync" | "fsync" => Some(Syscall::Sync),
