@@ -139,6 +139,7 @@ struct Totals {
 impl Run<'_> {
     fn find(&mut self, finding: &Finding) {
         self.sum.findings += 1;
+        crate::logging::event!(warn, "check: {:?}", finding);
         (self.report)(finding);
     }
 
