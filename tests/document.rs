@@ -4,7 +4,7 @@
 //! value. So neither the document nor the code can move a field alone.
 
 use cowl::{
-    Attributes, BlockDevice, ExtentKind, FormatOptions, LayerFlags, LayerKind, MountOptions, Name, Pool, crc32c,
+    Attributes, ExtentKind, FormatOptions, LayerFlags, LayerKind, MountOptions, Name, Pool, crc32c,
     format::{
         BaseIdentity, Entry, EntryFlags, Layer, MAGIC, MergeMode, MergeState, RECORD_SIZE, Record, SPARES,
         SUPERBLOCK_SIZE, SpaceEntry, Superblock, UNIT_HEADER, Unit, VERSION,
