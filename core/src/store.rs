@@ -2,7 +2,7 @@
 //!
 //! Everything on the device is reached through here. A block of metadata enters the cache only if its checksum is what its
 //! parent says, and leaves it dirty only by [`Store::clean`], which hands the new checksum to the parent. `flush` of the device is
-//! called in `commit.rs` and in `mount.rs` alone.
+//! called in `commit.rs`, `mount.rs` and `mkfs.rs` alone.
 
 use crate::{
     bytes::{index, put_u32},
