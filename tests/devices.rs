@@ -2,8 +2,8 @@
 
 #![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
 
-use cowl::{BlockDevice, Error, FormatOptions, LayerFlags, MountOptions, Partition, Pool};
-use cowl_tests::{SparseDisk, named};
+use cowl::{BlockDevice, Error, FormatOptions, Geometry, LayerFlags, MountOptions, Partition, Pool};
+use cowl_tests::{PastEnd, SparseDisk, named};
 use embedded_io::{Read, Seek, SeekFrom, Write};
 
 fn image(byte: u8) -> SparseDisk {
@@ -44,6 +44,83 @@ fn a_base_device_shows_through_wherever_nothing_was_written() {
     let wrong = Pool::mount_on_base(&mut disk, image(0x81), &mut workspace, &MountOptions::default()).map(drop);
     assert_eq!(wrong, Err(Error::WrongBase));
     assert_eq!(Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).map(drop), Err(Error::WrongBase));
+}
+
+/// A device that refuses buffers that do not lie as it wants.
+struct Picky(SparseDisk);
+
+impl BlockDevice for Picky {
+    type Error = PastEnd;
+
+    fn geometry(&self) -> Geometry {
+        self.0.geometry
+    }
+
+    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), PastEnd> {
+        assert_eq!(buffer.as_ptr().align_offset(self.0.geometry.alignment as usize), 0, "sector {sector}");
+        self.0.read(sector, buffer)
+    }
+
+    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), PastEnd> {
+        assert_eq!(buffer.as_ptr().align_offset(self.0.geometry.alignment as usize), 0, "sector {sector}");
+        self.0.write(sector, buffer)
+    }
+
+    fn flush(&mut self) -> Result<(), PastEnd> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn a_base_device_gets_its_buffers_aligned_also_where_the_pool_does_not_care() {
+    let aligned = |mut disk: SparseDisk, alignment| {
+        disk.geometry.alignment = alignment;
+        Picky(disk)
+    };
+    let options = FormatOptions::new(1024, [1; 16]);
+    for (own, bases) in [(1, 64), (64, 1), (16, 512), (512, 16)] {
+        let mut disk = aligned(SparseDisk::new(512, 4 << 20), own);
+        let mut base = aligned(image(0x80), bases);
+        let mut memory = vec![0; 1 << 20];
+        let workspace = &mut memory[1..];
+        Pool::format_on_base(&mut disk, &mut base, workspace, &options).unwrap();
+        let mut pool = Pool::mount_on_base(&mut disk, &mut base, workspace, &MountOptions::default()).unwrap();
+        let volume = pool.create(&named("v"), 200, LayerFlags::empty()).unwrap();
+        pool.write(volume, 8, &[1; 512]).unwrap();
+        let mut buffer = vec![0; 200 * 512 + 600];
+        for skip in [0, 1, 8, 511] {
+            for (sector, count) in [(0, 200), (3, 10), (7, 1), (99, 2)] {
+                let buffer = &mut buffer[skip..skip + count * 512];
+                buffer.fill(0xee);
+                pool.read(volume, sector, buffer).unwrap();
+                for (sector, bytes) in (sector..).zip(buffer.chunks(512)) {
+                    let expected = match sector {
+                        8 => 1,
+                        100.. => 0,
+                        _ => 0x80 ^ sector as u8,
+                    };
+                    assert!(bytes.iter().all(|byte| *byte == expected), "sector {sector}, {skip} behind");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_alignment_that_cannot_be_kept_is_refused() {
+    let mut workspace = vec![0; 1 << 20];
+    let options = FormatOptions::new(512, [1; 16]);
+    for alignment in [3, 1024] {
+        let mut disk = SparseDisk::new(512, 4 << 20);
+        disk.geometry.alignment = alignment;
+        let refused = Pool::format(&mut disk, &mut workspace, &options);
+        assert!(matches!(refused, Err(Error::BadParameter(_))), "{refused:?}");
+        let (mut disk, mut base) = (SparseDisk::new(512, 4 << 20), image(1));
+        Pool::format_on_base(&mut disk, &mut base, &mut workspace, &options).unwrap();
+        base.geometry.alignment = alignment;
+        let refused = Pool::mount_on_base(&mut disk, &mut base, &mut workspace, &MountOptions::default()).map(drop);
+        assert!(matches!(refused, Err(Error::BadParameter(_))), "{refused:?}");
+    }
 }
 
 #[test]

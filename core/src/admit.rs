@@ -96,7 +96,13 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         match self.missing(&Demand { blocks, growth, ..Demand::default() }) {
             0 => Ok(()),
-            missing => Err(Error::NoSpace { missing }),
+            missing => Err(refused(missing)),
         }
     }
+}
+
+/// A change is refused for want of space.
+pub(crate) fn refused<E>(missing: u64) -> Error<E> {
+    crate::logging::event!(warn, "refused: {} more free blocks are needed", missing);
+    Error::NoSpace { missing }
 }

@@ -1,13 +1,21 @@
 //! The check: walks everything, counts afresh, and says what is wrong and where.
 //!
+//! - here: the walk over catalog and maps, and the sums in the superblock;
+//! - `records.rs`: what records say of themselves and of each other (parents, children, attachments, sizes);
+//! - `space.rs`: the bitmaps, and the count of free blocks in every entry of the space map.
+//!
 //! Which blocks are in use is collected in a bitmap in memory that the caller hands in. If it has fewer bits than the pool has
-//! blocks, the walk is repeated for each part. Reads only; damage found on the way is reported, not returned.
+//! blocks, the walk is repeated for each part; the same memory serves to count children. Reads only; damage found on the way is
+//! reported, not returned.
+
+mod records;
+mod space;
 
 use crate::{
     bytes::{index, put_u8, u8_at, wide},
     device::BlockDevice,
     error::{Error, Object},
-    format::{Layer, SPARES, Superblock},
+    format::{Layer, Superblock},
     pool::{Pool, Result},
     store::{Outcome, Store},
     types::{LayerFlags, LayerId},
@@ -54,6 +62,28 @@ pub enum Finding {
         /// The count as it is.
         counted: u64,
     },
+    /// A field of a layer's record does not agree with the other records, or with what the layer is.
+    Field {
+        /// The layer.
+        layer: LayerId,
+        /// The field, as `FORMAT.md` calls it.
+        field: &'static str,
+        /// What the record says.
+        stored: u64,
+        /// What the rest of the pool says, or the nearest value that is possible; 0 for a reference to nothing.
+        expected: u64,
+    },
+    /// An entry of the space map counts the free blocks below it wrongly.
+    FreeCount {
+        /// The level of the node that the entry leads to; 0 for a bitmap.
+        level: u8,
+        /// The first block that the node covers.
+        first: u64,
+        /// The count on the device.
+        stored: u64,
+        /// The count as it is.
+        counted: u64,
+    },
     /// A slot of the superblock cannot be read; the pool lives on the others.
     SuperblockCopy {
         /// The slot, 0 to 3.
@@ -81,7 +111,13 @@ pub struct Checked {
 struct Run<'r> {
     bitmap: &'r mut [u8],
     report: &'r mut dyn FnMut(&Finding),
+    progress: &'r mut dyn FnMut(u64, u64),
     scrub: bool,
+    /// Every record of the catalog could be read: what is missing is missing.
+    complete: bool,
+    /// Blocks that the walks have visited, and how many there will be.
+    visited: u64,
+    visits: u64,
     /// The blocks that the bitmap stands for.
     from: u64,
     to: u64,
@@ -94,16 +130,16 @@ struct Totals {
     layers: u32,
     deleted: u32,
     staged: u32,
-    children: u64,
-    children_found: u64,
     used: u64,
     guaranteed: u64,
     reclaimable: u64,
+    height: u8,
 }
 
 impl Run<'_> {
     fn find(&mut self, finding: &Finding) {
         self.sum.findings += 1;
+        crate::logging::event!(warn, "check: {:?}", finding);
         (self.report)(finding);
     }
 
@@ -114,6 +150,13 @@ impl Run<'_> {
     fn count(&mut self, what: &'static str, layer: Option<LayerId>, stored: u64, counted: u64) {
         if stored != counted && self.first_pass() {
             self.find(&Finding::Count { what, layer, stored, counted });
+        }
+    }
+
+    fn field(&mut self, layer: u32, field: &'static str, stored: impl Into<u64>, expected: impl Into<u64>) {
+        let (stored, expected) = (stored.into(), expected.into());
+        if stored != expected && self.first_pass() {
+            self.find(&Finding::Field { layer: LayerId(layer), field, stored, expected });
         }
     }
 
@@ -136,6 +179,10 @@ impl Run<'_> {
     }
 
     fn mark(&mut self, block: u64) {
+        self.visited += 1;
+        if self.visited.is_multiple_of(256) {
+            (self.progress)(self.visited.min(self.visits), self.visits);
+        }
         if block < self.from || block >= self.to {
             return;
         }
@@ -147,46 +194,51 @@ impl Run<'_> {
         }
         put_u8(self.bitmap, at, byte | mask);
     }
-
-    fn is_marked(&self, block: u64) -> bool {
-        let bit = block - self.from;
-        u8_at(self.bitmap, index(bit / 8)) & (1 << (bit % 8)) != 0
-    }
 }
 
 impl<D: BlockDevice> Store<'_, D> {
     fn check_pass(&mut self, run: &mut Run<'_>) -> Outcome<(), D> {
         let mut totals = Totals::default();
-        for spare in 0..SPARES {
-            if let Some(block) = self.sb.spares.get(spare).copied() {
+        for at in 0..self.sb.spares.len() {
+            let Some(block) = self.sb.spares.get(at).copied() else { continue };
+            let pointer = self.check_pointer(Object::Superblock, block);
+            if run.damage(pointer, None)?.is_some() {
                 run.mark(block);
                 totals.used += 1;
             }
         }
         self.check_catalog_nodes(run, &mut totals)?;
         let mut next = 1;
-        while let Some(Some(layer)) = {
+        loop {
             let found = self.record_from(next);
-            run.damage(found, None)?
-        } {
+            let Some(found) = run.damage(found, None)? else {
+                run.complete = false;
+                break;
+            };
+            let Some(layer) = found else { break };
             next = layer.id + 1;
             self.check_layer(run, &layer, &mut totals)?;
         }
-        if run.first_pass() {
-            let sb = self.sb.clone();
-            run.sum.layers = u64::from(totals.layers);
-            run.count("layer records", None, u64::from(sb.layers), u64::from(totals.layers));
-            run.count("deleted layers", None, u64::from(sb.deleted), u64::from(totals.deleted));
-            run.count("staged attachments", None, u64::from(sb.staged), u64::from(totals.staged));
-            run.count("guaranteed blocks", None, sb.guaranteed, totals.guaranteed);
-            run.count("reclaimable blocks", None, sb.reclaimable, totals.reclaimable);
-            run.count("children", None, totals.children, totals.children_found);
-            let fixed = self.layout.total - self.layout.free_when_unwritten(self.layout.levels(), 0);
-            let spares = wide(sb.spares.len());
-            run.count("free blocks", None, sb.free, (self.layout.total - fixed).saturating_sub(totals.used) + spares);
-            run.sum.blocks = totals.used - spares;
+        if run.first_pass() && run.complete {
+            self.check_sums(run, &totals);
         }
-        self.check_bitmaps(run)
+        self.check_space(run)
+    }
+
+    /// What the superblock says of all layers together.
+    fn check_sums(&mut self, run: &mut Run<'_>, totals: &Totals) {
+        let sb = self.sb.clone();
+        run.sum.layers = u64::from(totals.layers);
+        run.count("layer records", None, u64::from(sb.layers), u64::from(totals.layers));
+        run.count("deleted layers", None, u64::from(sb.deleted), u64::from(totals.deleted));
+        run.count("staged attachments", None, u64::from(sb.staged), u64::from(totals.staged));
+        run.count("guaranteed blocks", None, sb.guaranteed, totals.guaranteed);
+        run.count("reclaimable blocks", None, sb.reclaimable, totals.reclaimable);
+        run.count("highest map", None, u64::from(sb.max_height), u64::from(sb.max_height.max(totals.height)));
+        let fixed = self.layout.total - self.layout.free_when_unwritten(self.layout.levels(), 0);
+        let spares = wide(sb.spares.len());
+        run.count("free blocks", None, sb.free, (self.layout.total - fixed).saturating_sub(totals.used) + spares);
+        run.sum.blocks = totals.used.saturating_sub(spares);
     }
 
     fn check_catalog_nodes(&mut self, run: &mut Run<'_>, totals: &mut Totals) -> Outcome<(), D> {
@@ -221,27 +273,9 @@ impl<D: BlockDevice> Store<'_, D> {
         let (guaranteed, reclaimable) = self.sums_of(layer);
         totals.guaranteed += guaranteed;
         totals.reclaimable += reclaimable;
-        totals.children += u64::from(layer.children);
-        totals.children_found += u64::from(layer.parent != 0);
-        if run.first_pass() && layer.parent != 0 {
-            let parent = self.layer(layer.parent);
-            match parent {
-                Ok(parent) => {
-                    run.count("epoch of the parent", id, u64::from(layer.parent_epoch), u64::from(parent.epoch));
-                    if parent.children == 1 {
-                        run.count(
-                            "only child",
-                            Some(LayerId(parent.id)),
-                            u64::from(parent.child_xor),
-                            u64::from(layer.id),
-                        );
-                    }
-                }
-                Err(Error::NoSuchLayer(_)) => run.count("parent", id, u64::from(layer.parent), 0),
-                Err(error) => {
-                    run.damage::<(), _>(Err(error), id)?;
-                }
-            }
+        totals.height = totals.height.max(layer.height);
+        if run.first_pass() {
+            self.check_record(run, layer)?;
         }
         let (mut data, mut nodes, mut walk) = (0, 0, Walk::new(layer));
         let sound = loop {
@@ -285,7 +319,8 @@ impl<D: BlockDevice> Store<'_, D> {
         let block = owned.entry.block;
         let late =
             owned.entry.birth > self.sb.epoch || owned.holder_birth.is_some_and(|holder| holder < owned.entry.birth);
-        if late && run.first_pass() {
+        let behind = owned.address >= layer.sectors.div_ceil(self.spb);
+        if (late || behind) && run.first_pass() {
             run.find(&Finding::Damaged { what: Object::MapNode, block, layer: id });
         }
         if owned.level > 0 {
@@ -304,28 +339,6 @@ impl<D: BlockDevice> Store<'_, D> {
             }
         }
         Ok(true)
-    }
-
-    /// What was collected against what the space map says.
-    fn check_bitmaps(&mut self, run: &mut Run<'_>) -> Outcome<(), D> {
-        let mut at = run.from;
-        while at < run.to {
-            let found = self.free_run(at, run.to);
-            let Some(found) = run.damage(found, None)? else { return Ok(()) };
-            let (first, count) = found.unwrap_or((run.to, 0));
-            for block in at..first {
-                if !self.layout.is_fixed(block) && !run.is_marked(block) {
-                    run.find(&Finding::Leaked { block });
-                }
-            }
-            for block in first..first + count {
-                if run.is_marked(block) {
-                    run.find(&Finding::NotMarked { block });
-                }
-            }
-            at = first + count.max(u64::from(first == run.to));
-        }
-        Ok(())
     }
 
     fn check_superblocks(&mut self, run: &mut Run<'_>) {
@@ -352,6 +365,23 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// As [`flush`](Self::flush).
     pub fn check(&mut self, scratch: &mut [u8], scrub: bool, report: &mut dyn FnMut(&Finding)) -> Result<Checked, D> {
+        self.check_watched(scratch, scrub, report, &mut |_, _| {})
+    }
+
+    /// As [`check`](Self::check), and tells now and then how many blocks it has visited, of how many.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    ///
+    /// # Power loss
+    /// As [`flush`](Self::flush).
+    pub fn check_watched(
+        &mut self,
+        scratch: &mut [u8],
+        scrub: bool,
+        report: &mut dyn FnMut(&Finding),
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Checked, D> {
         if scratch.len() < 64 {
             return Err(Error::WorkspaceTooSmall { needed: 64 });
         }
@@ -359,11 +389,24 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         if store.pending.len() > 0 && !store.read_only && !store.poisoned {
             store.checkpoint()?;
         }
-        let part = wide(scratch.len()) * 8;
-        let mut run = Run { bitmap: scratch, report, scrub, from: 0, to: 0, sum: Checked::default() };
+        let (total, part) = (store.layout.total, wide(scratch.len()) * 8);
+        let visits = total.saturating_sub(store.sb.free).saturating_mul(total.div_ceil(part));
+        let mut run = Run {
+            bitmap: scratch,
+            report,
+            progress,
+            scrub,
+            complete: true,
+            visited: 0,
+            visits,
+            from: 0,
+            to: 0,
+            sum: Checked::default(),
+        };
         store.check_superblocks(&mut run);
-        while run.from < store.layout.total {
-            run.to = (run.from + part).min(store.layout.total);
+        store.check_relations(&mut run)?;
+        while run.from < total {
+            run.to = (run.from + part).min(total);
             run.bitmap.fill(0);
             run.sum.passes += 1;
             store.check_pass(&mut run)?;

@@ -84,7 +84,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     fn abort(&mut self) {
-        crate::logging::event!("checkpoint {} dropped, poisoned: {}", self.sb.generation, self.poisoned);
+        crate::logging::event!(debug, "checkpoint {} dropped, poisoned: {}", self.sb.generation, self.poisoned);
         self.cache.drop_dirty();
         self.cache.unpin_all();
         self.sb = self.durable.clone();
@@ -100,6 +100,7 @@ impl<D: BlockDevice> Store<'_, D> {
         for block in freed {
             let _ = self.sb.spares.push(block);
         }
+        let applied = self.pending.len();
         self.clean_all(false)?;
         self.sb.cursor = self.next_cursor();
         self.barrier()?;
@@ -118,6 +119,13 @@ impl<D: BlockDevice> Store<'_, D> {
         self.fresh = false;
         self.window.restart(self.sb.cursor);
         self.stats.checkpoints += 1;
+        crate::logging::event!(
+            debug,
+            "checkpoint {}: {} records, {} blocks free",
+            self.sb.generation,
+            crate::bytes::wide(applied),
+            self.sb.free
+        );
         Ok(())
     }
 
@@ -133,10 +141,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// The flush of the device: the only one outside of mounting and formatting.
     fn barrier(&mut self) -> Outcome<(), D> {
         self.stats.flushes += 1;
-        self.device.flush().map_err(|error| {
-            self.poisoned = true;
-            Error::Device(error)
-        })
+        self.device.flush().map_err(|error| self.poison("a flush", error))
     }
 
     fn write_superblock(&mut self) -> Outcome<(), D> {
@@ -148,8 +153,7 @@ impl<D: BlockDevice> Store<'_, D> {
             self.stats.writes += 1;
             let bytes = self.scratch.get(..length).unwrap_or(&[]);
             if let Err(error) = self.device.write(u64::from(slot) * self.spb, bytes) {
-                self.poisoned = true;
-                return Err(Error::Device(error));
+                return Err(self.poison("writing a superblock", error));
             }
         }
         Ok(())
@@ -323,8 +327,7 @@ impl<D: BlockDevice> Store<'_, D> {
             unit.seal(bytes, self.checksum);
             self.stats.writes += 1;
             if let Err(error) = self.device.write(sector, bytes) {
-                self.poisoned = true;
-                return Err(Error::Device(error));
+                return Err(self.poison("writing the journal", error));
             }
             self.sequence += 1;
         }

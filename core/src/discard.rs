@@ -4,10 +4,9 @@
 //! own block is freed by the checkpoint, older layers keep theirs. A crash leaves old content or zeros, each sector for itself.
 
 use crate::{
-    admit::Demand,
+    admit::{Demand, refused},
     catalog::Head,
     device::BlockDevice,
-    error::Error,
     format::Entry,
     pool::{Pool, Result},
     read::check_range,
@@ -22,7 +21,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// volume's end counts as a block's end.
     ///
     /// # Errors
-    /// [`Error::NoSpace`] on a full pool, only where nodes of the map are shared and would have to be copied.
+    /// [`Error::NoSpace`](crate::Error::NoSpace) on a full pool, only where nodes of the map are shared and would have to be copied.
     ///
     /// # Power loss
     /// Each sector holds its old content or zeros.
@@ -113,7 +112,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 return self.note(&head, address, target, 0, growth);
             }
             if !self.make_room(&head, &demand)? {
-                return Err(Error::NoSpace { missing: self.missing(&demand).max(1) });
+                return Err(refused(self.missing(&demand).max(1)));
             }
             head = self.head(LayerId(head.id))?;
         }

@@ -4,6 +4,7 @@
 //! barrier, superblock twice, barrier. A crash leaves the tree of layers as it was, or wholly changed.
 
 use crate::{
+    admit::refused,
     bytes::wide,
     catalog::Open,
     device::BlockDevice,
@@ -62,7 +63,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let needed = self.reserve() + self.sb.guaranteed;
         match needed.saturating_sub(self.sb.free) {
             0 => Ok(()),
-            missing => Err(Error::NoSpace { missing }),
+            missing => Err(refused(missing)),
         }
     }
 
@@ -76,7 +77,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let needed = self.reserve() + self.sb.guaranteed;
         match needed.saturating_sub(self.sb.free + self.sb.reclaimable + pages) {
             0 => Ok(()),
-            missing => Err(Error::NoSpace { missing }),
+            missing => Err(refused(missing)),
         }
     }
 

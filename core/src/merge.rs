@@ -192,7 +192,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// The child takes over what is left, and the layer's place.
     fn merge_finish(&mut self, layer: &Layer, child: Option<&Layer>, left: Freed) -> Outcome<(), D> {
         let heir = child.map_or(0, |child| child.id);
-        crate::logging::event!("layer {} merged into {}", layer.id, heir);
+        crate::logging::event!(info, "layer {} merged into {}", layer.id, heir);
         if let Some(child) = child {
             let mut open = self.open(child.id)?;
             open.layer.parent = layer.parent;

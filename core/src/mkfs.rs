@@ -67,11 +67,13 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         if !options.force {
             match read_superblocks(&mut device, workspace, options.checksum) {
                 Err(Error::NotAPool) => {}
-                Err(Error::Device(error)) => return Err(Error::Device(error)),
+                Err(error @ (Error::Device(_) | Error::BadParameter(_) | Error::WorkspaceTooSmall { .. })) => {
+                    return Err(error);
+                }
                 _ => return Err(Error::HoldsPool),
             }
         }
-        let mut store = Self::new(device, workspace, sb, options.checksum, needed)?;
+        let mut store = Self::new(device, workspace, sb, options.checksum, needed, 1)?;
         store.wipe(block_size)?;
         store.fresh = false;
         store.window.restart(0);

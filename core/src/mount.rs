@@ -4,6 +4,8 @@
 //! journal, the blocks that its unproven tail names. Nothing is written; the first change is preceded by a checkpoint (M4). A crash
 //! during or after a mount changes nothing.
 
+use core::cmp::Ordering;
+
 use crate::{
     bytes::{index, wide},
     cache::Cache,
@@ -14,9 +16,10 @@ use crate::{
         BaseIdentity, GROUP_START, Layout, MAGIC, Record, SUPERBLOCK_SIZE, SUPERBLOCKS, Superblock, UNIT_HEADER, Unit,
         VERSION, height_for, height_limit,
     },
+    logging::event,
     mkfs::FormatOptions,
     pending::{ITEM, Item, Pending},
-    store::{Outcome, Store},
+    store::{Outcome, Store, damaged},
     types::Stats,
     window::Window,
 };
@@ -83,17 +86,23 @@ const fn bytes_for(block_size: usize, pending: usize, map: usize, space: usize, 
 }
 
 impl<'w, D: BlockDevice> Store<'w, D> {
-    /// Divides the workspace and sets up a store that has read nothing.
+    /// Divides the workspace and sets up a store that has read nothing. A base device may want its buffers aligned to more than the
+    /// pool's own device does.
     pub(crate) fn new(
         device: D,
         workspace: &'w mut [u8],
         sb: Superblock,
         checksum: Checksum,
         needed: usize,
+        base_alignment: u32,
     ) -> Outcome<Self, D> {
         let geometry = device.geometry();
         let block_size = 1usize << sb.block_shift;
-        let skip = workspace.as_ptr().align_offset(index(u64::from(geometry.alignment.max(1))));
+        let alignment = alignment_of(&geometry)?.max(index(u64::from(base_alignment)));
+        if alignment > block_size {
+            return Err(Error::BadParameter("a device wants its buffers aligned to more than the size of a block"));
+        }
+        let skip = workspace.as_ptr().align_offset(alignment);
         let table = index(u64::from(sb.pending)) * ITEM;
         if workspace.len() < needed.saturating_add(skip) {
             return Err(Error::WorkspaceTooSmall { needed: needed.saturating_add(skip) });
@@ -118,7 +127,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             layout,
             spb: wide(block_size) / u64::from(geometry.sector_size),
             sector_size: index(u64::from(geometry.sector_size)),
-            alignment: index(u64::from(geometry.alignment.max(1))),
+            alignment,
             building: false,
             sequence: 1,
             flushed: 0,
@@ -137,7 +146,12 @@ impl<'w, D: BlockDevice> Store<'w, D> {
     }
 
     /// Opens the pool on the device.
-    pub(crate) fn mount(mut device: D, workspace: &'w mut [u8], options: &MountOptions) -> Outcome<Self, D> {
+    pub(crate) fn mount(
+        mut device: D,
+        workspace: &'w mut [u8],
+        options: &MountOptions,
+        base_alignment: u32,
+    ) -> Outcome<Self, D> {
         let geometry = device.geometry();
         if !geometry.read_only {
             device.flush().map_err(Error::Device)?;
@@ -145,15 +159,18 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         let sb = read_superblocks(&mut device, workspace, options.checksum)?;
         check_superblock(&sb, &geometry, options.read_only || geometry.read_only)?;
         let needed = needed_for(&sb);
-        let mut store = Self::new(device, workspace, sb, options.checksum, needed)?;
+        let mut store = Self::new(device, workspace, sb, options.checksum, needed, base_alignment)?;
         store.stats.flushes = 1;
         store.read_only = options.read_only || geometry.read_only;
         store.window.restart(store.sb.cursor);
         store.recover()?;
-        crate::logging::event!(
-            "mounted generation {}, {} records recovered",
+        event!(
+            info,
+            "mounted: generation {}, {} records from the journal, {} blocks free, read-only: {}",
             store.sb.generation,
-            wide(store.pending.len())
+            wide(store.pending.len()),
+            store.sb.free,
+            store.read_only
         );
         Ok(store)
     }
@@ -169,7 +186,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 sound = false;
                 continue;
             };
-            let lost = || Error::Corrupt { what: Object::Superblock, block: 0 };
+            let lost = || damaged(Object::Superblock, 0);
             if unit.generation > self.sb.generation {
                 return Err(lost());
             }
@@ -187,7 +204,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 proven = proven.max(unit.mark);
             } else if unit.mark > valid {
                 // A unit that was durable when this one was written is not valid: damage, not a torn tail.
-                return Err(Error::Corrupt { what: Object::Journal, block: GROUP_START });
+                return Err(damaged(Object::Journal, GROUP_START));
             }
         }
         for place in 0..valid {
@@ -229,8 +246,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         let generation = self.sb.generation;
         let same = |unit: &Unit| unit.generation == generation && unit.sequence == place + 1;
         let Some(unit) = self.read_unit(place)?.filter(same) else {
-            let lost = Error::Corrupt { what: Object::Journal, block: GROUP_START };
-            return if place < proven { Err(lost) } else { Ok(false) };
+            return if place < proven { Err(damaged(Object::Journal, GROUP_START)) } else { Ok(false) };
         };
         for i in 0..usize::from(unit.count) {
             let record = Record::decode(self.scratch, UNIT_HEADER + i * Record::SIZE);
@@ -251,15 +267,23 @@ impl<'w, D: BlockDevice> Store<'w, D> {
     }
 
     fn accept(&mut self, record: &Record, unit: u32) -> Outcome<(), D> {
-        let damaged = Error::Corrupt { what: Object::Journal, block: GROUP_START };
+        let damage = || damaged(Object::Journal, GROUP_START);
         if record.entry.is_block() {
             self.check_pointer(Object::Journal, record.entry.block)?;
         }
         if record.entry.birth > self.sb.epoch || record.layer == 0 {
-            return Err(damaged);
+            return Err(damage());
         }
         let item = Item { record: *record, unit, ..Item::default() };
-        if self.pending.insert(&item) { Ok(()) } else { Err(damaged) }
+        if self.pending.insert(&item) { Ok(()) } else { Err(damage()) }
+    }
+}
+
+/// What a device wants of its buffers in memory.
+fn alignment_of<E>(geometry: &Geometry) -> Result<usize, Error<E>> {
+    match geometry.alignment.max(1) {
+        alignment if alignment.is_power_of_two() => Ok(index(u64::from(alignment))),
+        _ => Err(Error::BadParameter("the alignment that a device wants of its buffers must be a power of two")),
     }
 }
 
@@ -272,10 +296,11 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
     let geometry = device.geometry();
     let sector = index(u64::from(geometry.sector_size));
     let length = sector.max(SUPERBLOCK_SIZE);
-    let skip = workspace.as_ptr().align_offset(index(u64::from(geometry.alignment.max(1))));
+    let skip = workspace.as_ptr().align_offset(alignment_of(&geometry)?);
     let buffer = workspace.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
     let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
     let mut newest: Option<Superblock> = None;
+    let mut copies = 0;
     let mut traces = false;
     let mut failure = None;
     // Block sizes to try: the one that a valid slot names, or all of them while none is known.
@@ -296,16 +321,23 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
             traces |= buffer.starts_with(MAGIC);
             let found =
                 Superblock::decode(buffer, checksum).filter(|sb| slot == 0 || u32::from(sb.block_shift) == shift);
-            if let Some(found) = found.filter(|found| newest.as_ref().is_none_or(|sb| sb.generation < found.generation))
-            {
-                newest = Some(found);
+            let Some(found) = found else { continue };
+            match newest.as_ref().map_or(Ordering::Less, |sb| sb.generation.cmp(&found.generation)) {
+                Ordering::Less => (newest, copies) = (Some(found), 1),
+                Ordering::Equal => copies += 1,
+                Ordering::Greater => {}
             }
         }
     }
     match (newest, failure) {
-        (Some(sb), _) => Ok(sb),
+        (Some(sb), _) => {
+            if copies < 2 {
+                event!(warn, "one copy of the superblock of generation {} cannot be read", sb.generation);
+            }
+            Ok(sb)
+        }
         (None, Some(error)) => Err(Error::Device(error)),
-        (None, None) if traces => Err(Error::Corrupt { what: Object::Superblock, block: 0 }),
+        (None, None) if traces => Err(damaged(Object::Superblock, 0)),
         (None, None) => Err(Error::NotAPool),
     }
 }
@@ -320,17 +352,17 @@ fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) ->
     if unknown != 0 {
         return Err(Error::UnsupportedFeatures { bits: unknown });
     }
-    let damaged = Error::Corrupt { what: Object::Superblock, block: 0 };
+    let damage = || damaged(Object::Superblock, 0);
     let shifts = (9..=16).contains(&sb.block_shift) && sb.unit_shift <= sb.block_shift && sb.unit_shift >= 9;
     if !shifts || sb.pending < 2 || sb.pending > 1 << 20 || sb.journal_units < 3 || sb.journal_units > 1 << 20 {
-        return Err(damaged);
+        return Err(damage());
     }
     if geometry.sector_size != 1 << sb.sector_shift.min(31) || sb.sector_shift > sb.unit_shift {
         return Err(Error::BadParameter("the device's sectors are not of the size that the pool was formatted with"));
     }
     let spb = 1u64 << (sb.block_shift - sb.sector_shift);
     if sb.total > 1 << 48 || sb.total == 0 || sb.cursor >= sb.total {
-        return Err(damaged);
+        return Err(damage());
     }
     if geometry.sectors / spb < sb.total {
         return Err(Error::DeviceTooSmall { needed: sb.total * spb, actual: geometry.sectors });
@@ -350,7 +382,7 @@ fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) ->
     if heights && fits && counts && sums && sb.deleted <= sb.layers && sb.staged <= sb.layers {
         Ok(())
     } else {
-        Err(damaged)
+        Err(damage())
     }
 }
 
@@ -380,8 +412,10 @@ pub(crate) fn identify<B: BlockDevice>(
     if geometry.sector_size != sector_size {
         return Err(Error::BadParameter("the base device must have sectors of the pool's size"));
     }
-    let buffer = buffer.get_mut(..index(u64::from(sector_size)));
-    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: index(u64::from(sector_size)) })?;
+    let length = index(u64::from(sector_size));
+    let skip = buffer.as_ptr().align_offset(alignment_of(&geometry)?);
+    let buffer = buffer.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
+    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
     let mut fingerprint = 0;
     for sample in 0..SAMPLES {
         let sector = (geometry.sectors - 1) / (SAMPLES - 1) * sample;

@@ -89,7 +89,7 @@ impl<'w, D: BlockDevice> Pool<'w, D> {
     /// # Power loss
     /// Nothing is written: as before.
     pub fn mount(device: D, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
-        let store = Store::mount(device, workspace, options)?;
+        let store = Store::mount(device, workspace, options, 1)?;
         if store.sb.base != BaseIdentity::default() {
             return Err(Error::WrongBase);
         }
@@ -119,7 +119,7 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     /// Nothing is written: as before.
     pub fn mount_on_base(device: D, mut base: B, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
         let identity = identify(&mut base, workspace, device.geometry().sector_size, options.checksum)?;
-        let store = Store::mount(device, workspace, options)?;
+        let store = Store::mount(device, workspace, options, base.geometry().alignment)?;
         if store.sb.base != identity {
             return Err(Error::WrongBase);
         }
@@ -274,8 +274,12 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
             self.store.layout.total = total;
         }
         let result = self.store.end(result);
-        if result.is_err() {
-            self.store.layout = old;
+        match &result {
+            Ok(total) if *total > old.total => {
+                crate::logging::event!(info, "grown from {} to {} blocks", old.total, *total);
+            }
+            Ok(_) => {}
+            Err(_) => self.store.layout = old,
         }
         result
     }

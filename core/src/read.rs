@@ -8,7 +8,7 @@ use crate::{
     format::Entry,
     locate::Run,
     pool::{Pool, Result},
-    store::Store,
+    store::{Store, damaged},
     types::{Extent, ExtentKind, LayerId, LayerKind},
 };
 
@@ -71,7 +71,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             let (entry, _) = store.effective(head, address)?;
             store.read_scratch(entry.block)?;
             if head.has_integrity() && (store.checksum)(0, store.scratch) != entry.crc {
-                return Err(Error::Corrupt { what: Object::Data, block: entry.block });
+                return Err(damaged(Object::Data, entry.block));
             }
             let from = store.scratch.get(index(within) * size..index(within + sectors) * size).unwrap_or(&[]);
             if let Some(to) = buffer.get_mut(index(done) * size..index(done + sectors) * size) {
@@ -82,7 +82,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         Ok(())
     }
 
-    /// The base device's content, zeros behind its end.
+    /// The base device's content, zeros behind its end; through the scratch buffer for memory that a device cannot take.
     pub(crate) fn read_base(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
         let there = self.store.sb.base.sectors.saturating_sub(sector);
         let bytes = self.store.bytes_of(there).min(buffer.len());
@@ -91,7 +91,16 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         if from_base.is_empty() {
             return Ok(());
         }
-        self.base.read(sector, from_base).map_err(Error::Device)
+        if self.store.is_aligned(from_base) {
+            return self.base.read(sector, from_base).map_err(Error::Device);
+        }
+        let spb = self.store.spb;
+        for (first, part) in (sector..).step_by(index(spb)).zip(from_base.chunks_mut(self.store.block_size())) {
+            let from = self.store.scratch.get_mut(..part.len()).unwrap_or(&mut []);
+            self.base.read(first, from).map_err(Error::Device)?;
+            part.copy_from_slice(from);
+        }
+        Ok(())
     }
 
     /// The content of a whole block, into the scratch buffer.
@@ -99,7 +108,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         if entry.is_block() {
             self.store.read_scratch(entry.block)?;
             if head.has_integrity() && (self.store.checksum)(0, self.store.scratch) != entry.crc {
-                return Err(Error::Corrupt { what: Object::Data, block: entry.block });
+                return Err(damaged(Object::Data, entry.block));
             }
             return Ok(());
         }

@@ -2,7 +2,7 @@
 //!
 //! Everything on the device is reached through here. A block of metadata enters the cache only if its checksum is what its
 //! parent says, and leaves it dirty only by [`Store::clean`], which hands the new checksum to the parent. `flush` of the device is
-//! called in `commit.rs` and in `mount.rs` alone.
+//! called in `commit.rs`, `mount.rs` and `mkfs.rs` alone.
 
 use crate::{
     bytes::{index, put_u32},
@@ -81,10 +81,14 @@ impl<D: BlockDevice> Store<'_, D> {
     /// Writes sectors; a failure poisons the pool.
     pub(crate) fn device_write(&mut self, sector: u64, buffer: &[u8]) -> Outcome<(), D> {
         self.stats.writes += 1;
-        self.device.write(sector, buffer).map_err(|error| {
-            self.poisoned = true;
-            Error::Device(error)
-        })
+        self.device.write(sector, buffer).map_err(|error| self.poison("writing data", error))
+    }
+
+    /// After a failed write or flush: no change before the next mount (M6).
+    pub(crate) fn poison(&mut self, doing: &'static str, error: D::Error) -> Error<D::Error> {
+        self.poisoned = true;
+        crate::logging::event!(error, "poisoned: {} failed; changes are refused until the next mount", doing);
+        Error::Device(error)
     }
 
     /// Reads a block into the scratch buffer.
@@ -96,16 +100,13 @@ impl<D: BlockDevice> Store<'_, D> {
     /// Writes the scratch buffer to a block.
     pub(crate) fn write_scratch(&mut self, block: u64) -> Outcome<(), D> {
         self.stats.writes += 1;
-        self.device.write(block * self.spb, self.scratch).map_err(|error| {
-            self.poisoned = true;
-            Error::Device(error)
-        })
+        self.device.write(block * self.spb, self.scratch).map_err(|error| self.poison("writing data", error))
     }
 
     /// The block can be something that an entry points to.
     pub(crate) fn check_pointer(&self, what: Object, block: u64) -> Outcome<(), D> {
         if block >= self.layout.total || self.layout.is_fixed(block) {
-            return Err(Error::Corrupt { what, block });
+            return Err(damaged(what, block));
         }
         Ok(())
     }
@@ -120,7 +121,7 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn load_at(&mut self, block: u64, crc: u32, what: Object) -> Outcome<Slot, D> {
         if let Some(slot) = self.cache.find(block) {
             if !self.cache.is_dirty(slot) && self.cache.crc(slot) != crc {
-                return Err(Error::Corrupt { what, block });
+                return Err(damaged(what, block));
             }
             self.cache.touch(slot);
             return Ok(slot);
@@ -130,7 +131,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let buffer = self.cache.bytes_mut(slot);
         self.device.read(block * self.spb, buffer).map_err(Error::Device)?;
         if (self.checksum)(0, buffer) != crc {
-            return Err(Error::Corrupt { what, block });
+            return Err(damaged(what, block));
         }
         self.cache.assign(slot, Some(block));
         self.cache.set_crc(slot, crc);
@@ -155,8 +156,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let crc = (self.checksum)(0, self.cache.bytes(slot));
         self.stats.writes += 1;
         if let Err(error) = self.device.write(block * self.spb, self.cache.bytes(slot)) {
-            self.poisoned = true;
-            return Err(Error::Device(error));
+            return Err(self.poison("writing metadata", error));
         }
         self.cache.set_crc(slot, crc);
         match self.cache.parent(slot) {
@@ -200,4 +200,10 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn entry_in(&self, slot: Slot, offset: usize) -> Entry {
         Entry::decode(self.cache.bytes(slot), offset)
     }
+}
+
+/// Damage was found.
+pub(crate) fn damaged<E>(what: Object, block: u64) -> Error<E> {
+    crate::logging::event!(error, "damage: {:?} at block {}", what, block);
+    Error::Corrupt { what, block }
 }

@@ -4,7 +4,7 @@
 //! sector with what the last flush made durable or with something written since.
 
 use crate::{
-    admit::Demand,
+    admit::{Demand, refused},
     bytes::{index, wide},
     catalog::Head,
     device::BlockDevice,
@@ -246,7 +246,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 }
 
 fn no_space<D: BlockDevice>(store: &Store<'_, D>, demand: &Demand) -> Error<D::Error> {
-    Error::NoSpace { missing: store.missing(demand).max(1) }
+    refused(store.missing(demand).max(1))
 }
 
 impl<D: BlockDevice> Store<'_, D> {
@@ -290,8 +290,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 self.stats.writes += 1;
                 let part = self.scratch.get(..length).unwrap_or(&[]);
                 if let Err(error) = self.device.write(sector, part) {
-                    self.poisoned = true;
-                    return Err(Error::Device(error));
+                    return Err(self.poison("writing data", error));
                 }
             }
         }

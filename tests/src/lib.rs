@@ -1,6 +1,7 @@
 //! What the integration tests share; the tests themselves lie beside this folder, one file for each theme.
 
 pub mod contents;
+pub mod edit;
 
 use std::collections::HashMap;
 

@@ -31,7 +31,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/mount.rs": "if !geometry.read_only {\n            «device.flush().map_err(Error::Device)?;»" => ""
     }
     25 "M2" "the oldest superblock is taken" {
-        "core/src/mount.rs": "is_none_or(|sb| «sb.generation < found.generation»)" => "sb.generation > found.generation"
+        "core/src/mount.rs": "map_or(Ordering::Less, |sb| «sb.generation.cmp(&found.generation)»)" => "found.generation.cmp(&sb.generation)"
     }
     26 "M2" "only the first copy of each superblock is read" {
         "core/src/mount.rs": "if «known.is_some_and(|known| known != shift) || slot == 0 && shift > 9» {" => "known.is_some_and(|known| known != shift) || slot == 0 && shift > 9 || slot % 2 == 1"
@@ -46,13 +46,13 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/pool.rs": "if self.store.pending.len() > 0 {\n                «self.store.checkpoint()?;»" => ""
     }
     30 "M6" "a failed flush does not poison" {
-        "core/src/commit.rs": "self.device.flush().map_err(|error| {\n            «self.poisoned = true;»" => ""
+        "core/src/commit.rs": "self.device.flush().map_err(|error| «self.poison(\"a flush\", error)»)" => "Error::Device(error)"
     }
     31 "M6" "a failed write of data does not poison" {
-        "core/src/store.rs": "self.device.write(sector, buffer).map_err(|error| {\n            «self.poisoned = true;»" => ""
+        "core/src/store.rs": "self.device.write(sector, buffer).map_err(|error| «self.poison(\"writing data\", error)»)" => "Error::Device(error)"
     }
     32 "M6" "a failed write of a node does not poison" {
-        "core/src/store.rs": "if let Err(error) = self.device.write(block * self.spb, self.cache.bytes(slot)) {\n            «self.poisoned = true;»" => ""
+        "core/src/store.rs": "if let Err(error) = self.device.write(block * self.spb, self.cache.bytes(slot)) {\n            return Err(«self.poison(\"writing metadata\", error)»)" => "Error::Device(error)"
     }
     33 "M6" "nobody asks whether the pool is poisoned" {
         "core/src/store.rs": "if «self.poisoned» {\n            return Err(Error::Poisoned)" => "false"

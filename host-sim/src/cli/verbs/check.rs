@@ -11,7 +11,7 @@ use super::super::{
     failure::{Failure, Kind},
     session::{Access, HostPool, with_pool},
     size::{Bytes, parse_size},
-    ui::{Report, Style, Ui},
+    ui::{Report, Style, Ui, Unit},
     view::Units,
 };
 
@@ -84,12 +84,17 @@ fn check(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Health, Fa
     let memory = usize::try_from(args.memory.clamp(64, 1 << 32)).unwrap_or(1 << 24);
     let mut scratch = vec![0; memory];
     let mut told = Vec::new();
-    let _spinner = ui.spinner("checking");
-    let checked = pool.check(&mut scratch, args.scrub, &mut |finding| {
+    let mut progress = ui.progress("checking", 0, Unit::Steps);
+    let mut tell = |finding: &cowl::Finding| {
         if told.len() < TOLD {
             told.push(format!("{finding:?}"));
         }
+    };
+    let checked = pool.check_watched(&mut scratch, args.scrub, &mut tell, &mut |done, of| {
+        progress.set_total(of);
+        progress.set(done);
     })?;
+    progress.finish();
     let (space, units) = (pool.space(), Units::of(pool));
     Ok(Health {
         pool: args.pool.clone(),

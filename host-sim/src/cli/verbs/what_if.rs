@@ -13,7 +13,7 @@ use super::super::{
     interrupt, select,
     session::{Access, HostPool, with_pool},
     size::Bytes,
-    ui::{Report, Style, Ui},
+    ui::{Report, Style, Ui, Unit},
     view::Units,
 };
 
@@ -80,12 +80,14 @@ fn ask(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Answer, Fail
     } else {
         args.layers.iter().map(|text| select::layer(pool, text)).collect::<Result<_, _>>()?
     };
-    let _spinner = ui.spinner("counting");
+    let owns = |layer: &cowl::LayerInfo| layer.delta.data + layer.delta.nodes;
+    let mut progress = ui.progress("counting", layers.iter().map(owns).sum(), Unit::Steps);
     let mut lines = Vec::new();
     for layer in &layers {
         interrupt::check("not every layer was asked about", "name the layers that matter")?;
         let freed = pool.what_if_freed(&[layer.id])?;
-        let owned = units.blocks(layer.delta.data + layer.delta.nodes);
+        progress.add(owns(layer));
+        let owned = units.blocks(owns(layer));
         lines.push(Line {
             layer: layer.name.to_string(),
             id: layer.id.0,
@@ -100,5 +102,6 @@ fn ask(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Answer, Fail
     } else {
         None
     };
+    progress.finish();
     Ok(Answer { layers: lines, together })
 }
