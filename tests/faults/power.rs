@@ -347,10 +347,7 @@ fn f17_a_sector_that_reads_differently_each_time_is_survived_in_a_commit_and_not
                         Err(_) => assert!(!commit, "a commit sector was not survived: {}", image.pending[number].0),
                     }
                     // The first change settles it: what is shown then stays.
-                    let mut pool = match damage(mount(&mut device, &mut workspace)) {
-                        Ok(pool) => pool,
-                        Err(_) => continue,
-                    };
+                    let Ok(mut pool) = damage(mount(&mut device, &mut workspace)) else { continue };
                     if damage(pool.checkpoint()).is_ok()
                         && let Ok(seen) = damage(see(&mut pool))
                     {
