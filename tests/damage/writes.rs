@@ -155,7 +155,7 @@ fn judge(
     let mut pool = damage(mount(device, workspace))?;
     let seen = damage(found(&mut pool))?;
     let mut model = match ran.model.compare_after_crash(&seen, size) {
-        Ok(()) => ran.model.clone(),
+        Ok(_) => ran.model.clone(),
         Err(why) => ran.excuse(&seen, bad, wrong, size).expect(&why).clone(),
     };
     let findings = damage(findings(&mut pool))?;

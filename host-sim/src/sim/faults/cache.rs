@@ -56,9 +56,7 @@ impl<D: BlockDevice> WriteCache<D> {
 
     /// The power goes in the middle of storing these sectors: they hold garbage; the others that were held are lost.
     pub fn tear(&mut self, mut torn: impl FnMut(u64) -> bool) {
-        for bytes in &mut self.held {
-            garbage(*bytes.0, bytes.1);
-        }
+        self.held.values_mut().for_each(|bytes| garbage(bytes));
         self.cut(&mut torn);
     }
 

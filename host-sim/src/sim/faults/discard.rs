@@ -45,7 +45,7 @@ impl<D: BlockDevice> Discarding<D> {
         let mut bytes = vec![0; sector_size(&self.device)];
         for at in sector..sector + count {
             if self.leaves != Discarded::Zeros {
-                garbage(at, &mut bytes);
+                garbage(&mut bytes);
             }
             self.device.write(at, &bytes)?;
         }

@@ -2,7 +2,7 @@
 
 use cowl::BlockDevice;
 
-use super::{Injected, Trigger, When, pass, sector_size, triggered, wrapper};
+use super::{Injected, Trigger, When, garbage, pass, sector_size, triggered, wrapper};
 
 /// The calls that [`Failing`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub enum Left {
     Nothing,
     /// All of it.
     All,
-    /// Of a write the first half, in bytes; of a flush nothing, of a read the first half of the buffer.
+    /// Of a write the first half, and garbage in the sector that the half goes through; of a flush nothing; of a read the first half of
+    /// the buffer.
     Half,
 }
 
@@ -37,6 +38,7 @@ pub struct Failing<D> {
     calls: Calls,
     trigger: Trigger,
     left: Left,
+    sector: Option<u64>,
 }
 
 wrapper!(Failing);
@@ -45,7 +47,7 @@ triggered!(Failing);
 impl<D> Failing<D> {
     /// These calls fail, and nothing comes of them.
     pub fn new(device: D, calls: Calls, when: When) -> Self {
-        Self { device, calls, trigger: Trigger::new(when), left: Left::Nothing }
+        Self { device, calls, trigger: Trigger::new(when), left: Left::Nothing, sector: None }
     }
 
     /// Something comes of them.
@@ -54,13 +56,21 @@ impl<D> Failing<D> {
         Self { left, ..self }
     }
 
-    fn struck(&mut self, call: Calls) -> bool {
-        let changes = self.calls == Calls::Changes && matches!(call, Calls::Writes | Calls::Flushes);
-        (self.calls == call || changes) && self.trigger.next()
+    /// Only transfers that touch this sector are counted: a bad one.
+    #[must_use]
+    pub fn at(self, sector: u64) -> Self {
+        Self { sector: Some(sector), ..self }
     }
 }
 
 impl<D: BlockDevice> Failing<D> {
+    fn struck(&mut self, call: Calls, sector: u64, length: usize) -> bool {
+        let end = sector + (length / sector_size(&self.device)) as u64;
+        let touched = self.sector.is_none_or(|bad| (sector..end).contains(&bad));
+        let changes = self.calls == Calls::Changes && matches!(call, Calls::Writes | Calls::Flushes);
+        touched && (self.calls == call || changes) && self.trigger.next()
+    }
+
     fn write_half(&mut self, sector: u64, buffer: &[u8]) -> Result<(), D::Error> {
         let size = sector_size(&self.device);
         let half = buffer.len() / 2;
@@ -71,8 +81,7 @@ impl<D: BlockDevice> Failing<D> {
         if half > whole {
             let at = sector + (whole / size) as u64;
             let mut torn = vec![0; size];
-            self.device.read(at, &mut torn)?;
-            torn[..half - whole].copy_from_slice(&buffer[whole..half]);
+            garbage(&mut torn);
             self.device.write(at, &torn)?;
         }
         Ok(())
@@ -85,7 +94,7 @@ impl<D: BlockDevice> BlockDevice for Failing<D> {
     pass!(geometry);
 
     fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Self::Error> {
-        let struck = self.struck(Calls::Reads);
+        let struck = self.struck(Calls::Reads, sector, buffer.len());
         if !struck || self.left != Left::Nothing {
             self.device.read(sector, buffer).map_err(Injected::Device)?;
         }
@@ -97,7 +106,7 @@ impl<D: BlockDevice> BlockDevice for Failing<D> {
     }
 
     fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Self::Error> {
-        if !self.struck(Calls::Writes) {
+        if !self.struck(Calls::Writes, sector, buffer.len()) {
             return self.device.write(sector, buffer).map_err(Injected::Device);
         }
         match self.left {
@@ -110,7 +119,7 @@ impl<D: BlockDevice> BlockDevice for Failing<D> {
     }
 
     fn flush(&mut self) -> Result<(), Self::Error> {
-        let struck = self.struck(Calls::Flushes);
+        let struck = self.struck(Calls::Flushes, 0, 0);
         if !struck || self.left == Left::All {
             self.device.flush().map_err(Injected::Device)?;
         }
@@ -118,7 +127,7 @@ impl<D: BlockDevice> BlockDevice for Failing<D> {
     }
 
     fn discard(&mut self, sector: u64, count: u64) -> Result<(), Self::Error> {
-        let struck = self.struck(Calls::Discards);
+        let struck = self.struck(Calls::Discards, sector, 0);
         if !struck || self.left == Left::All {
             self.device.discard(sector, count).map_err(Injected::Device)?;
         }

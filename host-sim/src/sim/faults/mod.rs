@@ -209,9 +209,9 @@ fn sector_size<D: BlockDevice>(device: &D) -> usize {
     device.geometry().sector_size as usize
 }
 
-/// What a torn or rotten sector holds: neither zeros nor anything that a test writes.
-fn garbage(sector: u64, buffer: &mut [u8]) {
+/// Garbage as [`is_garbage`](super::is_garbage) knows it.
+fn garbage(buffer: &mut [u8]) {
     for (i, byte) in buffer.iter_mut().enumerate() {
-        *byte = (i as u8).wrapping_mul(31) ^ (sector as u8).wrapping_mul(7) ^ 0xa5;
+        *byte = (i as u8).wrapping_mul(31) ^ 0xa5;
     }
 }

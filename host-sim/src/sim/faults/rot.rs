@@ -30,11 +30,11 @@ pub enum Rot {
 }
 
 impl Rot {
-    fn spoil(self, sector: u64, bytes: &mut [u8]) {
+    fn spoil(self, bytes: &mut [u8]) {
         match self {
             Self::Bits { byte, mask } => bytes[byte] ^= mask,
             Self::Byte { byte, value } => bytes[byte] = value,
-            Self::Garbage => garbage(sector, bytes),
+            Self::Garbage => garbage(bytes),
             Self::Zeros => bytes.fill(0),
         }
     }
@@ -88,7 +88,7 @@ impl<D: BlockDevice> BlockDevice for Rotten<D> {
             let size = sector_size(&self.device);
             for (at, part) in (sector..).zip(buffer.chunks_mut(size)) {
                 for rot in self.sectors.get(&at).into_iter().flatten() {
-                    rot.spoil(at, part);
+                    rot.spoil(part);
                 }
             }
         }

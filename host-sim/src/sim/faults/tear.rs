@@ -48,8 +48,8 @@ impl<D: BlockDevice> Tearing<D> {
         let first = sector / in_unit * in_unit;
         let end = (sector + count).div_ceil(in_unit) * in_unit;
         let mut bytes = vec![0; sector_size(&self.device)];
+        garbage(&mut bytes);
         for at in first..end.min(geometry.sectors) {
-            garbage(at, &mut bytes);
             self.device.write(at, &bytes)?;
         }
         Ok(())
