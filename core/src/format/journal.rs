@@ -124,7 +124,8 @@ mod tests {
         unit.seal(&mut bytes, crc32c);
         assert_eq!(Unit::decode(&bytes, crc32c), Some(unit));
         assert_eq!(Record::decode(&bytes, UNIT_HEADER), record);
-        for bit in 0..512 * 8 {
+        // An interpreter takes minutes for all of them.
+        for bit in (0..512 * 8).step_by(if cfg!(miri) { 97 } else { 1 }) {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Unit::decode(&bytes, crc32c), None, "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);

@@ -279,7 +279,8 @@ mod tests {
         let mut bytes = [0; 512];
         sample().encode(&mut bytes, 2, crc32c);
         assert_eq!(Superblock::decode(&bytes, crc32c), Some(sample()));
-        for bit in 0..512 * 8 {
+        // An interpreter takes minutes for all of them.
+        for bit in (0..512 * 8).step_by(if cfg!(miri) { 97 } else { 1 }) {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Superblock::decode(&bytes, crc32c), None, "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
