@@ -21,7 +21,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// volume's end counts as a block's end.
     ///
     /// # Errors
-    /// [`Error::NoSpace`](crate::Error::NoSpace) on a full pool, only where nodes of the map are shared and would have to be copied.
+    /// [`Error::NoSpace`](crate::Error::NoSpace) on a full pool, only where nodes of the map are shared and would have to be copied;
+    /// blocks before that point have been discarded.
     ///
     /// # Power loss
     /// Each sector holds its old content or zeros.
@@ -38,7 +39,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// Makes every sector of the range read as zeros; whole blocks give up their space.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// As [`write`](Self::write), but block by block: what was zeroed before the space ran out stays zeroed.
     ///
     /// # Power loss
     /// Each sector holds its old content or zeros.

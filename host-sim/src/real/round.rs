@@ -128,8 +128,16 @@ impl Round {
         if let Some(failed) = ended.said.lines().next() {
             return Err(format!("the worker failed: {failed}"));
         }
-        let mut model = shadow.after(&ops, &ended.answers)?;
-        open_and_judge(&target.path, &target.config, &mut model)?;
+        let done = ended.answers.len();
+        let at = |why| {
+            format!(
+                "{why}, with {done} operations of seed {} acknowledged and {:?} in flight",
+                self.seed,
+                ops.get(done)
+            )
+        };
+        let mut model = shadow.after(&ops, &ended.answers).map_err(at)?;
+        open_and_judge(&target.path, &target.config, &mut model).map_err(at)?;
         target.model = model;
         Ok(ended.answers.len())
     }

@@ -28,9 +28,12 @@ impl Shadow {
     pub fn after(self, ops: &[Op], answers: &[u8]) -> Outcome<Model> {
         let Self { config, disk, mut model } = self;
         let mut workspace = config.workspace();
-        let mut pool = mount(disk, &mut workspace).map_err(said("the shadow's mount"))?;
+        let mut pool = mount(disk.clone(), &mut workspace).map_err(said("the shadow's mount"))?;
         let seen = crate::sim::found(&mut pool).map_err(said("the shadow's reading"))?;
         model.adopt(&seen, config.sector_size)?;
+        // The worker's reads, no others: a merge step's budget counts what is not in memory.
+        let mut pool = mount(disk, &mut workspace).map_err(said("the shadow's mount"))?;
+        layers_of(&mut pool).map_err(said("the shadow's list"))?;
         for (i, op) in ops.iter().take(answers.len() + 1).enumerate() {
             let before = model.clone();
             let done = apply(&mut pool, &mut model, *op).map_err(said("the shadow's operation"))?;

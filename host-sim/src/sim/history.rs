@@ -203,21 +203,9 @@ pub fn apply<D: BlockDevice>(pool: &mut Pool<'_, D>, model: &mut Model, op: Op) 
         }
         Op::Zero(pick, sector, count) => {
             let Some((id, range)) = span(model, choose(&volumes, pick), sector, count) else { return Ok(false) };
-            let before = model.clone();
             model.write(id, range.clone(), 0);
             let result = pool.write_zeroes(LayerId(id), range.start as u64, range.len() as u64);
-            if matches!(result, Err(Error::NoSpace { .. })) {
-                // Zeroing is not all or nothing: what was done before the space ran out stays done.
-                let mut bytes = vec![0; before.now[&id].content.len() * sector_size];
-                pool.read(LayerId(id), 0, &mut bytes)?;
-                for sector in range {
-                    let part = &bytes[sector * sector_size..][..sector_size];
-                    let tag = super::model::tag_of(part).unwrap_or(u64::MAX);
-                    model.now.get_mut(&id).expect("a live volume").content[sector] = tag;
-                }
-                return Ok(false);
-            }
-            return result.map(|()| true);
+            return part_by_part(pool, model, id, range, result);
         }
         Op::Discard(pick, sector, count) => {
             let Some((id, range)) = span(model, choose(&volumes, pick), sector, count) else { return Ok(false) };
@@ -225,11 +213,11 @@ pub fn apply<D: BlockDevice>(pool: &mut Pool<'_, D>, model: &mut Model, op: Op) 
             let end = range.end == model.now[&id].content.len();
             let last = if end { range.end } else { range.end / spb * spb };
             let whole = range.start.div_ceil(spb) * spb..last;
-            let before = model.clone();
             if whole.start < whole.end {
                 model.write(id, whole, 0);
             }
-            return unless_full(pool.discard(LayerId(id), range.start as u64, range.len() as u64), model, before);
+            let result = pool.discard(LayerId(id), range.start as u64, range.len() as u64);
+            return part_by_part(pool, model, id, range, result);
         }
         Op::Flush => {
             model.begin(after);
@@ -327,6 +315,27 @@ fn unless_full<E>(result: Result<(), Error<E>>, model: &mut Model, before: Model
         }
         Err(error) => Err(error),
     }
+}
+
+/// Zeroing and discarding are not all or nothing: what was done before the space ran out stays done.
+fn part_by_part<D: BlockDevice>(
+    pool: &mut Pool<'_, D>,
+    model: &mut Model,
+    id: u32,
+    range: std::ops::Range<usize>,
+    result: Result<(), Error<D::Error>>,
+) -> Result<bool, Error<D::Error>> {
+    if !matches!(result, Err(Error::NoSpace { .. })) {
+        return result.map(|()| true);
+    }
+    let sector_size = pool.info().sector_size as usize;
+    let content = &mut model.now.get_mut(&id).expect("a live volume").content;
+    let mut bytes = vec![0; content.len() * sector_size];
+    pool.read(LayerId(id), 0, &mut bytes)?;
+    for sector in range {
+        content[sector] = super::model::value_of(&bytes[sector * sector_size..][..sector_size]);
+    }
+    Ok(false)
 }
 
 /// A step of merge with the least budget and some more.
