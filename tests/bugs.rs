@@ -12,7 +12,8 @@ fn source(file: &str) -> Result<String, String> {
 #[test]
 fn every_planted_bug_has_its_place_in_the_sources_exactly_once() {
     let bugs = all();
-    let planted = plant(&bugs, source).unwrap_or_else(|why| panic!("{why}: the source was rewritten, so plant it anew"));
+    let planted =
+        plant(&bugs, source).unwrap_or_else(|why| panic!("{why}: the source was rewritten, so plant it anew"));
     let choices: usize = planted.values().map(|text| text.matches("planted::on(").count()).sum();
     assert_eq!(choices, bugs.iter().map(|bug| bug.edits.len()).sum::<usize>());
     let in_the_core = bugs.iter().filter(|bug| bug.kind() == Kind::Core).count();
