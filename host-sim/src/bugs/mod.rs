@@ -17,7 +17,7 @@ mod tree;
 
 pub use harness::Harness;
 pub use plant::plant;
-pub use run::{Row, Verdict, run};
+pub use run::{Plan, Row, Verdict, run};
 pub use table::all;
 pub use tree::{build, own_sources};
 

@@ -1,10 +1,11 @@
 //! Running every bug against every harness, each in a process of its own.
 
 use std::{
+    collections::VecDeque,
     io::Read,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::Mutex,
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -49,59 +50,85 @@ impl Row {
     }
 }
 
-/// Runs the harnesses of a planted binary against these bugs and, first, against none; `jobs` processes at a time. `done` is told
-/// after each process how many have ended.
+/// How a table is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'p> {
+    /// The binary with the planted bugs.
+    pub binary: &'p Path,
+    /// What each harness gets for each bug, in seconds.
+    pub seconds: u64,
+    /// Processes at a time.
+    pub jobs: usize,
+}
+
+/// How much longer the harnesses get for a bug that too few of them have found.
+const PATIENCE: u64 = 8;
+
+/// Runs every harness against no bug and against each of these. Bugs that too few harnesses find get a second, longer run. `done` is told
+/// after each process of the first run how many have ended.
 ///
 /// # Errors
 /// The binary cannot be run.
-pub fn run(
-    binary: &Path,
-    bugs: &[Bug],
-    seconds: u64,
-    jobs: usize,
-    done: &(dyn Fn(u64) + Sync),
-) -> Result<Vec<Row>, String> {
+pub fn run(plan: &Plan<'_>, bugs: &[Bug], done: &(dyn Fn(u64) + Sync)) -> Result<Vec<Row>, String> {
     let mut rows: Vec<Row> = vec![Row { bug: None, verdicts: Vec::new() }];
     rows.extend(bugs.iter().map(|bug| Row { bug: Some(*bug), verdicts: Vec::new() }));
-    let tasks: Vec<(usize, Harness)> =
-        (0..rows.len()).flat_map(|row| Harness::ALL.map(|harness| (row, harness))).collect();
-    let numbers: Vec<u32> = rows.iter().map(|row| row.bug.map_or(0, |bug| bug.number)).collect();
-    let next = Mutex::new((0, Vec::new()));
-    thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let Some((row, harness)) = take(&next, &tasks) else { break };
-                    let verdict = one(binary, numbers[row], harness, seconds);
-                    let mut state = next.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    state.1.push((row, verdict));
-                    done(state.1.len() as u64);
-                }
-            });
-        }
-    });
-    let verdicts = next.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).1;
-    for (row, verdict) in verdicts {
-        rows[row].verdicts.push(verdict?);
+    let all = (0..rows.len()).flat_map(|row| Harness::ALL.map(|harness| (row, harness))).collect();
+    pass(plan, &mut rows, all, done)?;
+    let mut again = Vec::new();
+    for (number, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.bug.is_some() && !row.is_good()) {
+        row.verdicts.retain(|verdict| {
+            if verdict.found.is_none() {
+                again.push((number, verdict.harness));
+            }
+            verdict.found.is_some()
+        });
     }
+    pass(&Plan { seconds: plan.seconds * PATIENCE, ..*plan }, &mut rows, again, &|_| ())?;
     for row in &mut rows {
-        row.verdicts.sort_by_key(|verdict| verdict.harness as u8);
+        row.verdicts.sort_by_key(|verdict| verdict.harness);
     }
     Ok(rows)
 }
 
-/// What a run hands from thread to thread: the number of tasks taken, and the verdicts with their rows.
-type Shared = Mutex<(usize, Vec<(usize, Result<Verdict, String>)>)>;
+/// Runs these harnesses against the bugs of these rows.
+fn pass(
+    plan: &Plan<'_>,
+    rows: &mut [Row],
+    tasks: Vec<(usize, Harness)>,
+    done: &(dyn Fn(u64) + Sync),
+) -> Result<(), String> {
+    let numbers: Vec<u32> = rows.iter().map(|row| row.bug.map_or(0, |bug| bug.number)).collect();
+    let shared: Shared = Mutex::new((tasks.into(), Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..plan.jobs.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let Some((row, harness)) = locked(&shared).0.pop_front() else { break };
+                    let verdict = one(plan, numbers[row], harness);
+                    let verdicts = &mut locked(&shared).1;
+                    verdicts.push((row, verdict));
+                    done(verdicts.len() as u64);
+                }
+            });
+        }
+    });
+    for (row, verdict) in std::mem::take(&mut locked(&shared).1) {
+        rows[row].verdicts.push(verdict?);
+    }
+    Ok(())
+}
 
-fn take(next: &Shared, tasks: &[(usize, Harness)]) -> Option<(usize, Harness)> {
-    let mut state = next.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let task = tasks.get(state.0).copied();
-    state.0 += 1;
-    task
+/// What threads share: the tasks that are left, and the verdicts with their rows.
+type Shared = Mutex<State>;
+type State = (VecDeque<(usize, Harness)>, Vec<(usize, Result<Verdict, String>)>);
+
+fn locked(shared: &Shared) -> MutexGuard<'_, State> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One harness against one bug.
-fn one(binary: &Path, bug: u32, harness: Harness, seconds: u64) -> Result<Verdict, String> {
+fn one(plan: &Plan<'_>, bug: u32, harness: Harness) -> Result<Verdict, String> {
+    let Plan { binary, seconds, .. } = *plan;
     let started = Instant::now();
     let mut child = Command::new(binary)
         .args(["sim", "bugs", "--harness", harness.name(), "--seconds", &seconds.to_string()])

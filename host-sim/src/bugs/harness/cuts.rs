@@ -33,7 +33,9 @@ pub(super) fn run(clock: &Clock) -> Result<(), String> {
 
 /// Small pools: more of what matters happens in them.
 pub(super) fn shape(seed: u64) -> Config {
-    let base = Config { pending: 2 + (seed % 3) as u32, sectors: 8, ..Config::TINY };
+    // In a small one the sweep comes round again and again.
+    let blocks = if seed % 2 == 1 { 190 } else { 400 };
+    let base = Config { pending: 2 + (seed % 3) as u32, sectors: 8, blocks, ..Config::TINY };
     match seed % 8 {
         2 => Config { block_size: 1024, blocks: 300, ..base },
         3 => Config { flags: LayerFlags::INTEGRITY, ..base },
@@ -64,6 +66,9 @@ fn repeated(config: &Config, seed: u64) -> Result<(), String> {
     Pool::format(disk.clone(), &mut workspace, &config.format()).map_err(text("format"))?;
     let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
     let mut model = start(&mut pool, config).map_err(text("create"))?;
+    for op in ops(&mut rng, config, seed as usize % 50, false).iter().filter(|op| **op != Op::Kill) {
+        apply(&mut pool, &mut model, *op).map_err(text("operation"))?;
+    }
     drop(pool);
     let mut judge = Judge::new(config, 2, 24);
     let mut told = Vec::new();

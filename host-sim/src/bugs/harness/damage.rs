@@ -65,7 +65,7 @@ pub(super) fn reference(seed: u64) -> Result<Reference, String> {
 fn harmed(reference: &Reference, rng: &mut Rng) -> Result<(), String> {
     let mut sectors = reference.sectors.clone();
     let written: Vec<usize> = (0..sectors.len()).filter(|i| sectors[*i].is_some()).collect();
-    let at = written[rng.below(written.len() as u64) as usize];
+    let at = if rng.below(8) == 0 { rng.below(4) as usize } else { written[rng.below(written.len() as u64) as usize] };
     let other = written[rng.below(written.len() as u64) as usize];
     let what = match rng.below(6) {
         0 => {
@@ -98,19 +98,26 @@ fn flip(sectors: &mut [Sector], at: usize, byte: usize, bits: u8) {
 /// Every byte of every used sector, one after the other: bits that change from byte to byte.
 pub(super) fn sweep(reference: &Reference, clock: &Clock) -> Result<(), String> {
     let written: Vec<usize> = (0..reference.sectors.len()).filter(|i| reference.sectors[*i].is_some()).collect();
-    // Bytes in an order that visits all sectors early.
-    for step in 0..SIZE {
-        let byte = step * 193 % SIZE;
-        for at in &written {
-            let bits = 1 << ((at + byte) % 8);
-            let mut sectors = reference.sectors.clone();
-            flip(&mut sectors, *at, byte, bits);
-            truthful(sectors, *at, &reference.shown)
-                .map_err(|why| format!("bit {bits:x} of byte {byte} of {at}: {why}"))?;
+    let (slots, others): (Vec<usize>, Vec<usize>) = written.into_iter().partition(|at| *at < 4);
+    // The superblocks, then the rest in an order that visits all sectors early.
+    for sectors in [slots, others] {
+        for step in 0..SIZE {
+            flipped(reference, &sectors, step * 193 % SIZE)?;
+            if clock.is_over() {
+                break;
+            }
         }
-        if clock.is_over() {
-            break;
-        }
+    }
+    Ok(())
+}
+
+fn flipped(reference: &Reference, places: &[usize], byte: usize) -> Result<(), String> {
+    for at in places {
+        let bits = 1 << ((at + byte) % 8);
+        let mut sectors = reference.sectors.clone();
+        flip(&mut sectors, *at, byte, bits);
+        truthful(sectors, *at, &reference.shown)
+            .map_err(|why| format!("bit {bits:x} of byte {byte} of sector {at}: {why}"))?;
     }
     Ok(())
 }

@@ -13,13 +13,13 @@ use crate::sim::{Config, Op, Rng, apply, found, mount, random_op, start};
 pub(super) fn run(clock: &Clock) -> Result<(), String> {
     let medium = OnFiles::new()?;
     for seed in 0.. {
+        contract::round(&medium, seed, clock)?;
         for (number, config) in Config::shapes().iter().enumerate().skip(seed as usize % 3).step_by(3) {
             history(&medium, config, seed).map_err(|why| format!("shape {number} seed {seed}: {why}"))?;
             if clock.is_over() {
                 return Ok(());
             }
         }
-        contract::run(&medium, &clock.part(std::time::Duration::from_millis(200)))?;
     }
     Ok(())
 }

@@ -39,6 +39,18 @@ impl Judge {
         Ok(())
     }
 
+    /// All states in which one pending sector fares otherwise than the rest.
+    pub(super) fn odd_ones(&mut self, cut: &Image, model: &Model) -> Result<(), String> {
+        let pending = cut.pending.len();
+        for (rest, one) in [(Fate::New, Fate::Old), (Fate::New, Fate::Garbage), (Fate::Old, Fate::New)] {
+            for odd in 0..=pending {
+                let fates: Vec<Fate> = (0..pending).map(|i| if i == odd { one } else { rest }).collect();
+                self.image(cut, model, &fates)?;
+            }
+        }
+        Ok(())
+    }
+
     fn image(&mut self, cut: &Image, model: &Model, fates: &[Fate]) -> Result<(), String> {
         self.images += 1;
         let told = |why: String| format!("{why}; pending sectors were {fates:?}");

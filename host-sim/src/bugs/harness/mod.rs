@@ -13,6 +13,7 @@ mod histories;
 mod judge;
 mod medium;
 mod oracle;
+mod scripts;
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,9 @@
 //! Promises that random histories on roomy pools do not put to the test.
 
 mod base;
+mod merging;
 mod promised;
+mod sizes;
 mod thin;
 mod verbs;
 
@@ -12,17 +14,28 @@ use crate::sim::{bytes_of, merge_step, value_of};
 
 pub(super) fn run(medium: &impl Medium, clock: &Clock) -> Result<(), String> {
     for seed in 0.. {
-        let parts: [(&str, &dyn Fn() -> Result<(), String>); 4] = [
-            ("operations on layers", &|| verbs::run(medium, seed)),
-            ("a base device", &|| base::run(medium, seed)),
-            ("a full pool", &|| thin::run(medium, seed)),
-            ("a guaranteed volume", &|| promised::run(medium, seed)),
-        ];
-        for (name, part) in parts {
-            part().map_err(|why| format!("{name}, seed {seed}: {why}"))?;
-            if clock.is_over() {
-                return Ok(());
-            }
+        round(medium, seed, clock)?;
+        if clock.is_over() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Every part once, while there is time.
+pub(super) fn round(medium: &impl Medium, seed: u64, clock: &Clock) -> Result<(), String> {
+    let parts: [(&str, &dyn Fn() -> Result<(), String>); 6] = [
+        ("operations on layers", &|| verbs::run(medium, seed)),
+        ("a base device", &|| base::run(medium, seed)),
+        ("a full pool", &|| thin::run(medium, seed)),
+        ("a guaranteed volume", &|| promised::run(medium, seed)),
+        ("merge in small steps", &|| merging::run(medium, seed)),
+        ("sizes", &|| sizes::run(medium, seed)),
+    ];
+    for (name, part) in parts {
+        part().map_err(|why| format!("{name}, seed {seed}: {why}"))?;
+        if clock.is_over() {
+            break;
         }
     }
     Ok(())

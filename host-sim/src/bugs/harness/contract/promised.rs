@@ -13,7 +13,7 @@ use super::{
 use crate::sim::{Config, Rng, mount};
 
 const PROMISED: usize = 70;
-const THIN: usize = 400;
+const THIN: usize = 600;
 
 pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
     let config = Config { blocks: 560, pending: 2 + (seed % 3) as u32 * 4, ..Config::TINY };

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::sim::{Config, Rng, mount};
 
-const SECTORS: usize = 200;
+const SECTORS: usize = 260;
 
 /// The pool, and what its volume must hold.
 struct Thin<'w, D: cowl::BlockDevice> {
@@ -56,6 +56,13 @@ pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
     }
     for (id, content) in &thin.snapshots {
         same(&values(&mut thin.pool, *id, SECTORS).map_err(text("read"))?, content)?;
+    }
+    thin.merge()?;
+    thin.discard(0..SECTORS)?;
+    thin.merge()?;
+    let delta = thin.pool.layer(volume).map_err(text("layer"))?.delta;
+    if delta.data + delta.nodes > 0 {
+        return Err(format!("{delta:?} for a volume of which everything was discarded"));
     }
     sound(&mut thin.pool)
 }

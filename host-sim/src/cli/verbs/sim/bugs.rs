@@ -13,7 +13,7 @@ use super::super::super::{
     failure::{Failure, Kind},
     ui::{Report, Style, Ui, Unit},
 };
-use crate::bugs::{Bug, Harness, Row, all, build, own_sources, run as run_bugs};
+use crate::bugs::{Bug, Harness, Plan, Row, Verdict, all, build, own_sources, run as run_bugs};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -28,8 +28,8 @@ pub struct Args {
     /// Only this bug; may be given several times
     #[arg(long, value_name = "NUMBER")]
     bug: Vec<u32>,
-    /// Seconds that each harness gets for each bug
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    /// Seconds that each harness gets for each bug; eight times as many if too few have found it
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
     /// The checkout, if it is no longer where this program was built
     #[arg(long, value_name = "DIR")]
@@ -78,7 +78,7 @@ struct Cell {
 
 impl Line {
     fn new(row: &Row) -> Self {
-        let cell = |verdict: &crate::bugs::Verdict| Cell {
+        let cell = |verdict: &Verdict| Cell {
             harness: verdict.harness.name(),
             killed: verdict.found.is_some(),
             milliseconds: u64::try_from(verdict.time.as_millis()).unwrap_or(u64::MAX),
@@ -140,7 +140,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let processes = (bugs.len() as u64 + 1) * Harness::ALL.len() as u64;
     let progress = Mutex::new(ui.progress("bugs", processes, Unit::Steps));
-    let rows = run_bugs(&binary, &bugs, args.seconds, jobs, &|done| {
+    let rows = run_bugs(&Plan { binary: &binary, seconds: args.seconds, jobs }, &bugs, &|done| {
         if let Ok(mut progress) = progress.lock() {
             progress.set(done);
         }
