@@ -97,7 +97,7 @@ fn sums_that_the_device_cannot_hold_are_damage() {
     let damaged = Error::Corrupt { what: Object::Superblock, block: 0 };
     let changes: [&dyn Fn(&mut Superblock); 4] =
         [&|sb| sb.guaranteed = u64::MAX, &|sb| sb.reclaimable = u64::MAX, &|sb| sb.layers = u32::MAX, &|sb| {
-            sb.deleted = sb.layers + 1
+            sb.deleted = sb.layers + 1;
         }];
     for (i, one) in changes.iter().enumerate() {
         let mut disk = sample();

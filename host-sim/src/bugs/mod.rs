@@ -9,6 +9,9 @@
 //! - Every bug must be killed by at least two harnesses; one that only weakens the harness itself, by its self-test.
 //! - Without a bug no harness may report anything.
 
+// Sectors, tags and choices are small by construction.
+#![allow(clippy::cast_possible_truncation)]
+
 mod harness;
 mod plant;
 mod run;

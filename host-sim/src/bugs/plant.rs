@@ -98,9 +98,9 @@ fn render(source: &str, range: Range<usize>, edits: &[Found<'_>], on: &str) -> R
 fn choice(bugs: &[Found<'_>], original: &str, on: &str) -> String {
     let mut text = String::new();
     for bug in bugs {
-        text.push_str(&format!("if {on}({}) {{ {} }} else ", bug.number, bug.replacement));
+        text.extend(["if ", on, "(", &bug.number.to_string(), ") { ", bug.replacement, " } else "]);
     }
-    text.push_str(&format!("{{ {original} }}"));
+    text.extend(["{ ", original, " }"]);
     let trimmed = original.trim_end();
     let statement = trimmed.is_empty() || trimmed.ends_with(';') || trimmed.ends_with('}');
     if statement { text } else { format!("({text})") }

@@ -149,9 +149,7 @@ impl CutDisk {
             match fate {
                 0 => content.durable[range.clone()].copy_from_slice(&content.current[range]),
                 1 => {}
-                _ => {
-                    content.durable[range].iter_mut().enumerate().for_each(|(at, byte)| *byte = garbage_byte(false, at))
-                }
+                _ => (0..SECTOR).for_each(|at| content.durable[range.start + at] = garbage_byte(false, at)),
             }
         }
         content.current.clone_from(&content.durable);

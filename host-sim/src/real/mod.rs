@@ -23,7 +23,7 @@ pub use materialise::{judge, materialise};
 pub use powercut::{Cuts, Victim};
 pub use round::{Ended, Round, Stop, this_program};
 pub use shadow::Shadow;
-pub use strace::{Inject, Syscall, available, inject, parse, trace};
+pub use strace::{Inject, Syscall, available, inject, parse_line, trace};
 pub use target::{SHAPES, Target, open_and_judge};
 pub use worker::{ACK_DONE, ACK_FAILED, ACK_REFUSED, history, work};
 

@@ -20,12 +20,8 @@ pub enum Syscall {
     Punch(u64, u64),
 }
 
-/// Reads the lines that strace writes; calls that are none of ours are left out.
-pub fn parse(text: &str) -> Vec<Syscall> {
-    text.lines().filter_map(parse_line).collect()
-}
-
-fn parse_line(line: &str) -> Option<Syscall> {
+/// Reads a line that strace writes.
+pub fn parse_line(line: &str) -> Option<Syscall> {
     // "1234 pwrite64(3, "..."..., 512, 2048) = 512"
     let call = line
         .split_once(' ')
@@ -81,12 +77,11 @@ pub fn trace(program: &Path, dir: &Path, shape: usize, seed: u64, count: usize) 
     }
     let text = fs::read_to_string(&log).map_err(said("the trace cannot be read"))?;
     // The acknowledgements are writes to standard output.
-    let text: String =
-        text.lines().filter(|line| !line.contains(" write(1,")).map(|line| format!("{line}\n")).collect();
-    if let Some(other) = text.lines().find(|line| line.contains('(') && parse_line(line).is_none()) {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains(" write(1,")).collect();
+    if let Some(other) = lines.iter().find(|line| line.contains('(') && parse_line(line).is_none()) {
         return Err(format!("the process did what the simulator does not know: {other}"));
     }
-    let seen = parse(&text);
+    let seen: Vec<Syscall> = lines.into_iter().filter_map(parse_line).collect();
     let size = target.config.sector_size as u64;
     let expected: Vec<Syscall> = expected
         .into_iter()

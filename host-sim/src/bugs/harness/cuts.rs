@@ -54,7 +54,7 @@ fn ops(rng: &mut Rng, config: &Config, length: usize, few: bool) -> Vec<Op> {
 }
 
 fn single(config: &Config, seed: u64) -> Result<(), String> {
-    let ops = ops(&mut Rng::new(seed), config, 40, seed % 2 == 0);
+    let ops = ops(&mut Rng::new(seed), config, 40, seed.is_multiple_of(2));
     crash_history(config, &ops, 3, seed).map(drop).map_err(|why| format!("cuts, seed {seed}: {why}"))
 }
 
@@ -74,7 +74,7 @@ fn repeated(config: &Config, seed: u64) -> Result<(), String> {
     let mut told = Vec::new();
     for _ in 0..DEPTH {
         let length = 1 + rng.below(10) as usize;
-        let ops = ops(&mut rng, config, length, seed % 2 == 0);
+        let ops = ops(&mut rng, config, length, seed.is_multiple_of(2));
         told.push(format!("{ops:?}"));
         let why = |why: String| format!("{why} after {}", told.join(", cut, "));
         let (cut, during) = play(config, &disk, &mut workspace, &mut model, &ops, &mut judge, &mut rng).map_err(why)?;

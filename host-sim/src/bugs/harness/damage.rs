@@ -69,11 +69,12 @@ fn harmed(reference: &Reference, rng: &mut Rng) -> Result<(), String> {
     let other = written[rng.below(written.len() as u64) as usize];
     let what = match rng.below(6) {
         0 => {
-            sectors[at] = reference.older[at].clone();
+            sectors[at].clone_from(&reference.older[at]);
             format!("the last write of sector {at} was lost")
         }
         1 => {
-            sectors[at] = sectors[other].clone();
+            let there = sectors[other].clone();
+            sectors[at] = there;
             format!("sector {at} has what belongs to {other}")
         }
         2 => {

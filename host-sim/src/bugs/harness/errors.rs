@@ -133,7 +133,7 @@ pub(super) fn failing(config: &Config, ops: &[Op], at: u64, for_good: bool, rng:
     for op in ops.iter().filter(|op| **op != Op::Kill) {
         let result = apply(&mut pool, &mut model, *op);
         match (result, plan.failed.get()) {
-            (Ok(_), None) => continue,
+            (Ok(_), None) => {}
             (Ok(_), Some(What::Read)) => plan.failed.set(None),
             (Ok(_), Some(What::Change)) => return Err(format!("{op:?} reported no error")),
             (Err(Error::Device(Failed)), Some(what)) => {

@@ -22,9 +22,12 @@ pub(super) fn run(medium: &impl Medium, clock: &Clock) -> Result<(), String> {
     Ok(())
 }
 
+/// A part by name, and what it does.
+type Part<'a> = (&'a str, &'a dyn Fn() -> Result<(), String>);
+
 /// Every part once, while there is time.
 pub(super) fn round(medium: &impl Medium, seed: u64, clock: &Clock) -> Result<(), String> {
-    let parts: [(&str, &dyn Fn() -> Result<(), String>); 6] = [
+    let parts: [Part<'_>; 6] = [
         ("operations on layers", &|| verbs::run(medium, seed)),
         ("a base device", &|| base::run(medium, seed)),
         ("a full pool", &|| thin::run(medium, seed)),

@@ -58,6 +58,9 @@ fn prepared<D: BlockDevice>(pool: &mut Pool<'_, D>, seed: u64) -> Result<(LayerI
     Ok((volume, snapshot))
 }
 
+/// A verb by name, and what it does.
+type Case<'a, D> = (&'a str, &'a dyn Fn(&mut Pool<'_, D>) -> Done<D>);
+
 /// What is refused changes nothing, now and after a checkpoint.
 fn refusals<D: BlockDevice<Error: std::fmt::Debug>>(
     pool: &mut Pool<'_, D>,
@@ -65,7 +68,7 @@ fn refusals<D: BlockDevice<Error: std::fmt::Debug>>(
     snapshot: LayerId,
 ) -> Result<(), String> {
     let two = LayerId(2);
-    let cases: [(&str, &dyn Fn(&mut Pool<'_, D>) -> Done<D>); 8] = [
+    let cases: [Case<'_, D>; 8] = [
         ("create", &|pool| pool.create(&named("taken"), 5, LayerFlags::empty()).map(drop)),
         ("create a guaranteed volume", &|pool| pool.create(&named("big"), 9999, LayerFlags::GUARANTEED).map(drop)),
         ("snapshot", &|pool| pool.snapshot(volume, &named("two")).map(drop)),

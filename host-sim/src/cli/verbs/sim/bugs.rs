@@ -153,7 +153,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         bugs: rows.iter().map(Line::new).collect(),
         survivors: rows.iter().filter(|row| !row.is_good()).count(),
         build_seconds: built.as_secs_f64(),
-        seconds: (started.elapsed() - built).as_secs_f64(),
+        seconds: started.elapsed().saturating_sub(built).as_secs_f64(),
     };
     ui.show(&table)?;
     if table.survivors == 0 {

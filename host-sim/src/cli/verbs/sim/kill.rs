@@ -60,7 +60,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
             let mut rng = Rng::new(seed);
             let stop = match rng.below(3) {
                 0 => Stop::After(Duration::from_micros(rng.below(6000))),
-                _ => Stop::Acknowledged(rng.below(60) as usize),
+                _ => Stop::Acknowledged(usize::try_from(rng.below(60)).unwrap_or(0)),
             };
             let round = Round { program: program.clone(), path: path.clone(), seed, count: 60, stop };
             match round.play(&mut target) {
