@@ -13,13 +13,13 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/mount.rs": "if «sound» {\n                valid" => "sound || unit.mark <= valid"
     }
     19 "J5" "earlier records replace later ones" {
-        "core/src/mount.rs": "self.replay(«place», proven)?;" => "valid - 1 - place"
+        "core/src/mount.rs": "if !self.replay(«place», proven)? {" => "valid - 1 - place"
     }
     20 "J5" "the last unit is not replayed" {
         "core/src/mount.rs": "for place in 0..«valid» {" => "valid.saturating_sub(1)"
     }
     21 "J6" "everything recovered counts as proven" {
-        "core/src/mount.rs": "self.replay(place, «proven»)?;" => "valid"
+        "core/src/mount.rs": "if !self.replay(place, «proven»)? {" => "valid"
     }
     22 "J7" "a proven unit that is lost is taken for a torn tail" {
         "core/src/mount.rs": "} else if «unit.mark > valid» {" => "false"
