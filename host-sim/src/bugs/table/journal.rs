@@ -13,7 +13,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/mount.rs": ".filter(|unit| «unit.uuid == self.sb.uuid»)" => "unit.count > 0"
     }
     4 "J2" "a unit of an earlier generation is accepted" {
-        "core/src/mount.rs": "if «unit.generation < self.sb.generation» {" => "false"
+        "core/src/mount.rs": "if «unit.generation < self.sb.generation» {" => "false",
         "core/src/mount.rs": "|unit: &Unit| «unit.generation == generation» &&" => "unit.generation <= generation"
     }
     5 "J2" "the first record of a unit is left out" {
