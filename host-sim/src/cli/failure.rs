@@ -26,6 +26,8 @@ pub enum Kind {
     Refused = 7,
     /// The operating system reported an error.
     Io = 8,
+    /// A tool, a device or a right that this needs is not there.
+    Missing = 9,
     /// Stopped by Ctrl-C or a termination signal.
     Interrupted = 130,
 }

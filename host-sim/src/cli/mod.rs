@@ -50,7 +50,8 @@ Exit codes:
   1  another failure               6  in use by another process
   2  wrong usage                   7  refused: would destroy or contradict something
   3  not found                     8  the operating system reported an error
-  4  no space                    130  stopped by Ctrl-C";
+  4  no space                      9  a tool or right that is needed is missing
+                                130  stopped by Ctrl-C";
 
 /// Under what the help lists the options that all verbs share.
 const COMMON: &str = "Options of every verb";

@@ -108,6 +108,8 @@ pub enum Inject {
     Kill,
     /// It reports an error and does nothing.
     Error(&'static str),
+    /// A limit on the size of files lies in the middle of it: half of it is written, the rest reports an error.
+    Short,
 }
 
 /// Lets the n-th call of a kind fail while a worker works off a history, and judges what is left. False if there was no such call.
@@ -116,27 +118,33 @@ pub enum Inject {
 /// The promise that is broken.
 pub fn inject(round: &Round, target: &mut Target, call: &str, number: usize, how: Inject) -> Outcome<bool> {
     let ops = history(&target.config, round.seed, round.count);
-    let shadow = Shadow::new(&target.config, &target.bytes()?, &target.model);
+    let shadow = || Ok::<_, String>(Shadow::new(&target.config, &target.bytes()?, &target.model));
+    let log = target.path.with_extension("log");
     let what = match how {
         Inject::Kill => "signal=KILL".to_string(),
         Inject::Error(name) => format!("error={name}"),
+        Inject::Short => String::new(),
     };
-    let log = target.path.with_extension("log");
-    let words = [
-        "strace",
-        "-f",
-        "-o",
-        &log.display().to_string(),
-        "-e",
-        &format!("trace={call}"),
-        "-e",
-        &format!("inject={call}:{what}:when={number}"),
-    ];
-    let ended = round.run(&mut round.command(target, &words.map(String::from)))?;
-    let text = fs::read_to_string(&log).map_err(said("the trace cannot be read"))?;
+    let words = if how == Inject::Short {
+        let calls = shadow()?.calls(&ops)?;
+        let mut writes = calls.into_iter().filter_map(|call| match call {
+            Call::Write(sector, sectors) => Some(sector * 512 + sectors * 512 / 2),
+            Call::Flush => None,
+        });
+        let Some(limit) = writes.nth(number - 1) else { return Ok(false) };
+        vec!["prlimit".to_string(), format!("--fsize={limit}")]
+    } else {
+        let trace =
+            ["strace", "-f", "-o", &log.display().to_string(), "-e", &format!("trace={call}")].map(String::from);
+        let inject = ["-e".to_string(), format!("inject={call}:{what}:when={number}")];
+        [&trace[..], &inject].concat()
+    };
+    let shadow = shadow()?;
+    let ended = round.run(&mut round.command(target, &words))?;
     let hit = match how {
         Inject::Kill => ended.answers.len() < round.count,
-        Inject::Error(_) => text.contains("(INJECTED)"),
+        Inject::Error(_) => fs::read_to_string(&log).map_err(said("the trace cannot be read"))?.contains("(INJECTED)"),
+        Inject::Short => true,
     };
     if hit && how != Inject::Kill {
         // What came before the failure is as it is; nothing after it may succeed.

@@ -35,8 +35,14 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         let prepare = || small.fill(room);
         match run_out(&program, &path, &prepare, &[], "No space left", &|| small.empty()) {
             Ok(count) => counts.push((name, count as u64)),
-            Err(why) => violation = Some((format!("{name}: {why}"), "cowl sim full".to_string())),
+            Err(why) => {
+                violation = Some((format!("{name}: {why}"), "cowl sim full".to_string()));
+                break;
+            }
         }
+    }
+    if violation.is_some() {
+        return show(ui, "operations before the refusal", &counts, violation, started);
     }
     let limit = ["prlimit".to_string(), "--fsize=300000".to_string()];
     let path = dir.path().join("limited.cowl");
@@ -44,6 +50,5 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         Ok(count) => counts.push(("a limit of 300,000 bytes", count as u64)),
         Err(why) => violation = Some((format!("RLIMIT_FSIZE: {why}"), "cowl sim full".to_string())),
     }
-    let counts: Vec<_> = counts;
     show(ui, "operations before the refusal", &counts, violation, started)
 }

@@ -53,7 +53,7 @@ pub fn show(
 
 /// Something that the machine does not have.
 pub fn missing(why: String) -> Failure {
-    Failure::new(Kind::Other, why)
+    Failure::new(Kind::Missing, why)
 }
 
 /// A directory for the files of a proof: the one that was named, or a new one that goes away.

@@ -19,7 +19,8 @@ Examples:
   cowl sim syscalls --count 10
 
 For every n, the n-th pwrite64 or fdatasync of a process kills it, or fails with EIO or ENOSPC (injected by strace). After a failure nothing may report \
-success until the pool is opened again; what was acknowledged must be there. Writes that are cut short are those of `cowl sim full`.")]
+success until the pool is opened again; what was acknowledged must be there. A write is cut short honestly: by a limit on the size of files (RLIMIT_FSIZE) in \
+the middle of it.")]
 pub struct Args {
     /// Where the history begins
     #[arg(long, default_value_t = 3)]
@@ -32,12 +33,14 @@ pub struct Args {
     dir: Option<PathBuf>,
 }
 
-const WAYS: [(&str, Inject); 5] = [
+const WAYS: [(&str, Inject); 7] = [
     ("pwrite64", Inject::Kill),
     ("pwrite64", Inject::Error("EIO")),
     ("pwrite64", Inject::Error("ENOSPC")),
     ("fdatasync", Inject::Kill),
     ("fdatasync", Inject::Error("EIO")),
+    ("fdatasync", Inject::Error("ENOSPC")),
+    ("pwrite64", Inject::Short),
 ];
 
 pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
@@ -78,6 +81,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         "pwrite64 with ENOSPC",
         "killed before a fdatasync",
         "fdatasync with EIO",
+        "fdatasync with ENOSPC",
+        "pwrite64 cut short",
     ];
     let counts: Vec<_> = names.into_iter().zip(counts).collect();
     show(ui, "syscalls", &counts, violation, started)
