@@ -9,7 +9,7 @@
 //! | [`power_cuts`] | a history, where the power fails, and what each pending sector becomes | what is found is what a plain disk could hold; also when it fails again |
 //! | [`errors`] | a history, and which calls of the device fail | an error changes nothing or poisons the pool; nothing acknowledged is lost |
 //! | [`hostile_image`] | a device's content, and verbs | an answer or a typed error, after a bounded number of device calls |
-//! | [`format`] | bytes of every object on the device | nothing panics, and what is written is read back as it was |
+//! | [`format()`] | bytes of every object on the device | nothing panics, and what is written is read back as it was |
 //!
 //! A run begins with a copy of a pool that was formatted once, so that short inputs take microseconds.
 
