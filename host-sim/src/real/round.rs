@@ -3,6 +3,7 @@
 use std::{
     env,
     io::Read,
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
@@ -51,6 +52,8 @@ pub struct Ended {
     pub answers: Vec<u8>,
     /// What the worker said on its standard error.
     pub said: String,
+    /// It was killed before it had come to its end.
+    pub killed: bool,
 }
 
 impl Round {
@@ -91,7 +94,8 @@ impl Round {
         let output = child.wait_with_output().map_err(said("the worker cannot be waited for"))?;
         ended?;
         answers.extend(output.stdout);
-        Ok(Ended { answers, said: String::from_utf8_lossy(&output.stderr).into_owned() })
+        let killed = output.status.signal().is_some();
+        Ok(Ended { answers, killed, said: String::from_utf8_lossy(&output.stderr).into_owned() })
     }
 
     fn wait(&self, child: &mut Child, answers: &mut Vec<u8>) -> Outcome<()> {
@@ -117,11 +121,11 @@ impl Round {
         Ok(())
     }
 
-    /// A whole round on a file: the worker, its end, the judgement. The number of operations that were acknowledged.
+    /// A whole round on a file: the worker, its end, the judgement. How it ended.
     ///
     /// # Errors
     /// The promise that is broken.
-    pub fn play(&self, target: &mut Target) -> Outcome<usize> {
+    pub fn play(&self, target: &mut Target) -> Outcome<Ended> {
         let ops = history(&target.config, self.seed, self.count);
         let shadow = Shadow::new(&target.config, &target.bytes()?, &target.model);
         let ended = self.run(&mut self.command(target, &[]))?;
@@ -139,7 +143,7 @@ impl Round {
         let mut model = shadow.after(&ops, &ended.answers).map_err(at)?;
         open_and_judge(&target.path, &target.config, &mut model).map_err(at)?;
         target.model = model;
-        Ok(ended.answers.len())
+        Ok(ended)
     }
 }
 

@@ -50,7 +50,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let path = dir.path().join("kill.cowl");
     let program = this_program().map_err(missing)?;
     let mut progress = ui.progress("killing", args.kills, Unit::Steps);
-    let (mut kills, mut acknowledged, mut files) = (0, 0, 0);
+    let (mut kills, mut acknowledged, mut killed, mut files) = (0, 0, 0, 0);
     let mut violation = None;
     'files: while kills < args.kills {
         let first = args.seed + kills;
@@ -62,9 +62,12 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
                 0 => Stop::After(Duration::from_micros(rng.below(6000))),
                 _ => Stop::Acknowledged(usize::try_from(rng.below(60)).unwrap_or(0)),
             };
-            let round = Round { program: program.clone(), path: path.clone(), seed, count: 60, stop };
+            let round = Round { program: program.clone(), path: path.clone(), seed, count: 4000, stop };
             match round.play(&mut target) {
-                Ok(more) => acknowledged += more as u64,
+                Ok(ended) => {
+                    acknowledged += ended.answers.len() as u64;
+                    killed += u64::from(ended.killed);
+                }
                 Err(why) => {
                     let again = format!("cowl sim kill --seed {first} --kills {}", seed - first + 1);
                     violation = Some((why, again));
@@ -79,6 +82,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         }
     }
     progress.finish();
-    let counts = [("kills", kills), ("operations acknowledged", acknowledged), ("files", files)];
+    let counts =
+        [("rounds", kills), ("operations acknowledged", acknowledged), ("killed at work", killed), ("files", files)];
     show(ui, "kill", &counts, violation, started)
 }

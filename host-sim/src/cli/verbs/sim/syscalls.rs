@@ -19,8 +19,8 @@ Examples:
   cowl sim syscalls --count 10
 
 For every n, the n-th pwrite64 or fdatasync of a process kills it, or fails with EIO or ENOSPC (injected by strace). After a failure nothing may report \
-success until the pool is opened again; what was acknowledged must be there. A write is cut short honestly: by a limit on the size of files (RLIMIT_FSIZE) in \
-the middle of it.")]
+success until the pool is opened again; what was acknowledged must be there. Writes are cut short or refused by a limit on the size of files (RLIMIT_FSIZE) in \
+the middle of each.")]
 pub struct Args {
     /// Where the history begins
     #[arg(long, default_value_t = 3)]
@@ -82,7 +82,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         "killed before a fdatasync",
         "fdatasync with EIO",
         "fdatasync with ENOSPC",
-        "pwrite64 cut short",
+        "pwrite64 cut short or refused",
     ];
     let counts: Vec<_> = names.into_iter().zip(counts).collect();
     show(ui, "syscalls", &counts, violation, started)
