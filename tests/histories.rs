@@ -17,10 +17,7 @@ fn histories(part: usize) {
             histories += 1;
         }
     }
-    assert!(
-        histories > 900 && operations > 100_000,
-        "only {histories} histories, {operations} operations took effect"
-    );
+    assert!(histories > 900 && operations > 100_000, "only {histories} histories, {operations} operations took effect");
 }
 
 #[test]
