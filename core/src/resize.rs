@@ -16,7 +16,8 @@ use crate::{
 };
 
 impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
-    /// Makes a volume larger or smaller. What is cut off is gone; what is new reads as zeros (or as the base device).
+    /// Makes a volume larger or smaller. What is cut off is gone; what is new reads as zeros (or as the base device, from the end
+    /// of the last block that was written on).
     ///
     /// # Errors
     /// [`Error::NoSpace`], [`Error::BadParameter`] for nothing or too much, [`Error::WrongKind`] for a snapshot.

@@ -1,8 +1,11 @@
 //! Histories: sequences of operations, applied to a pool and to the model side by side.
 
-use cowl::{Attributes, BlockDevice, Error, FormatOptions, LayerFlags, LayerId, MountOptions, Pool};
+use cowl::{Attributes, BlockDevice, Error, LayerFlags, LayerId, MountOptions, Pool};
 
-use super::model::{Found, Layer, Model, bytes_of};
+use super::{
+    config::Config,
+    model::{Found, Layer, Model, bytes_of},
+};
 
 /// An operation. Layers are chosen by position among those that are live, so every history is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,91 +34,6 @@ pub enum Op {
     Checkpoint,
     /// The process is killed and the pool mounted again.
     Kill,
-}
-
-/// The shape of the pools that histories run on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Config {
-    /// Bytes in a block.
-    pub block_size: u32,
-    /// Bytes in a sector.
-    pub sector_size: usize,
-    /// Blocks of the device.
-    pub blocks: usize,
-    /// Records of the pending table.
-    pub pending: u32,
-    /// Units of the journal.
-    pub journal_units: u32,
-    /// Bytes of workspace beyond the least.
-    pub more_workspace: usize,
-    /// Sectors of the first volume.
-    pub sectors: usize,
-    /// Properties of the first volume.
-    pub flags: LayerFlags,
-}
-
-impl Config {
-    /// The smallest pool: a volume of a few blocks of 512 bytes, the smallest table and journal.
-    pub const TINY: Self = Self {
-        block_size: 512,
-        sector_size: 512,
-        blocks: 400,
-        pending: 2,
-        journal_units: 3,
-        more_workspace: 0,
-        sectors: 4,
-        flags: LayerFlags::empty(),
-    };
-
-    /// Sectors of the device.
-    pub fn device_sectors(&self) -> usize {
-        self.blocks * self.block_size as usize / self.sector_size
-    }
-
-    /// A workspace for it.
-    pub fn workspace(&self) -> Vec<u8> {
-        let limits = cowl::Limits { pending: self.pending, ..cowl::Limits::new(self.block_size, self.blocks as u64) };
-        vec![0; cowl::workspace_size(self.block_size, limits) + self.more_workspace]
-    }
-
-    /// How it is formatted.
-    pub fn format(&self) -> FormatOptions {
-        FormatOptions {
-            pending: self.pending,
-            journal_units: self.journal_units,
-            checksum: crate::crc32c,
-            ..FormatOptions::new(self.block_size, [7; 16])
-        }
-    }
-
-    /// Many shapes, for histories.
-    pub fn shapes() -> Vec<Self> {
-        let mut shapes = Vec::new();
-        for (block_size, sector_size, blocks, sectors) in [
-            (512, 512, 900, 10),
-            (512, 512, 3000, 100),
-            (1024, 512, 1200, 40),
-            (4096, 512, 1500, 100),
-            (4096, 4096, 1500, 40),
-        ] {
-            for (pending, journal_units, more_workspace) in [(4, 3, 0), (9, 4, 0), (24, 16, 1 << 20)] {
-                for flags in [LayerFlags::empty(), LayerFlags::INTEGRITY, LayerFlags::GUARANTEED] {
-                    let shape = Self {
-                        block_size,
-                        sector_size,
-                        blocks,
-                        pending,
-                        journal_units,
-                        more_workspace,
-                        sectors,
-                        flags,
-                    };
-                    shapes.push(shape);
-                }
-            }
-        }
-        shapes
-    }
 }
 
 /// A small generator of numbers, the same on every machine.
@@ -160,7 +78,9 @@ pub fn random_op(rng: &mut Rng, sectors: usize, serial: u64, few_tags: bool) -> 
 }
 
 /// Everything that a pool shows, read layer by layer.
-pub fn found<D: BlockDevice>(pool: &mut Pool<'_, D>) -> Result<Found, Error<D::Error>> {
+pub fn found<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
+    pool: &mut Pool<'_, D, B>,
+) -> Result<Found, Error<D::Error>> {
     let mut found = Found::new();
     let sector_size = pool.info().sector_size as usize;
     let mut after = None;
@@ -175,12 +95,21 @@ pub fn found<D: BlockDevice>(pool: &mut Pool<'_, D>) -> Result<Found, Error<D::E
 
 /// Opens the pool on a device.
 pub fn mount<D: BlockDevice>(device: D, workspace: &mut [u8]) -> Result<Pool<'_, D>, Error<D::Error>> {
-    Pool::mount(device, workspace, &MountOptions { checksum: crate::crc32c, ..MountOptions::default() })
+    Pool::mount(device, workspace, &mount_options())
+}
+
+/// How pools are opened here.
+pub(super) fn mount_options() -> MountOptions {
+    MountOptions { checksum: crate::crc32c, ..MountOptions::default() }
 }
 
 /// Applies an operation to both; `Ok(false)` if there was nothing to apply it to or the pool refused it for want of space.
 /// [`Op::Kill`] is the caller's: it needs the device.
-pub fn apply<D: BlockDevice>(pool: &mut Pool<'_, D>, model: &mut Model, op: Op) -> Result<bool, Error<D::Error>> {
+pub fn apply<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
+    pool: &mut Pool<'_, D, B>,
+    model: &mut Model,
+    op: Op,
+) -> Result<bool, Error<D::Error>> {
     let sector_size = pool.info().sector_size as usize;
     let volumes = model.ids(true);
     let snapshots = model.ids(false);
@@ -273,9 +202,13 @@ pub fn apply<D: BlockDevice>(pool: &mut Pool<'_, D>, model: &mut Model, op: Op) 
         }
         Op::Resize(pick, sectors) => {
             let Some(id) = choose(&volumes, pick) else { return Ok(false) };
-            after.get_mut(&id).expect("a live volume").content.resize(usize::from(sectors).max(1), 0);
+            let sectors = usize::from(sectors).max(1);
+            let content = &mut after.get_mut(&id).expect("a live volume").content;
+            let grown = content.len()..sectors;
+            content.extend(grown.clone().map(|sector| model.unwritten(sector)));
+            content.truncate(sectors);
             model.begin(after);
-            pool.resize(LayerId(id), u64::from(sectors).max(1))
+            pool.resize(LayerId(id), sectors as u64).and_then(|()| zeroed_tail(pool, model, id, grown))
         }
     };
     match result {
@@ -318,8 +251,8 @@ fn unless_full<E>(result: Result<(), Error<E>>, model: &mut Model, before: Model
 }
 
 /// Zeroing and discarding are not all or nothing: what was done before the space ran out stays done.
-fn part_by_part<D: BlockDevice>(
-    pool: &mut Pool<'_, D>,
+fn part_by_part<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
+    pool: &mut Pool<'_, D, B>,
     model: &mut Model,
     id: u32,
     range: std::ops::Range<usize>,
@@ -338,8 +271,32 @@ fn part_by_part<D: BlockDevice>(
     Ok(false)
 }
 
+/// Growing shows the base device, but what shares a block with what was written before reads as zeros.
+fn zeroed_tail<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
+    pool: &mut Pool<'_, D, B>,
+    model: &mut Model,
+    id: u32,
+    grown: std::ops::Range<usize>,
+) -> Result<(), Error<D::Error>> {
+    let info = pool.info();
+    let spb = (info.block_size / info.sector_size) as usize;
+    let tail = grown.start..grown.end.min(grown.start.next_multiple_of(spb));
+    if tail.is_empty() || model.unwritten(tail.start) == 0 {
+        return Ok(());
+    }
+    let mut bytes = vec![0; tail.len() * info.sector_size as usize];
+    pool.read(LayerId(id), tail.start as u64, &mut bytes)?;
+    if bytes.iter().all(|byte| *byte == 0) {
+        model.during_barrier(id).content[tail].fill(0);
+    }
+    Ok(())
+}
+
 /// A step of merge with the least budget and some more.
-pub fn merge_step<D: BlockDevice>(pool: &mut Pool<'_, D>, more: u16) -> Result<(), Error<D::Error>> {
+pub fn merge_step<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
+    pool: &mut Pool<'_, D, B>,
+    more: u16,
+) -> Result<(), Error<D::Error>> {
     match pool.merge_step(1) {
         Err(Error::BudgetTooSmall { needed }) => pool.merge_step(needed + u32::from(more)).map(drop),
         result => result.map(drop),
@@ -347,11 +304,16 @@ pub fn merge_step<D: BlockDevice>(pool: &mut Pool<'_, D>, more: u16) -> Result<(
 }
 
 /// The pool that every history begins with: one volume.
-pub fn start<D: BlockDevice>(pool: &mut Pool<'_, D>, config: &Config) -> Result<Model, Error<D::Error>> {
+pub fn start<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
+    pool: &mut Pool<'_, D, B>,
+    config: &Config,
+) -> Result<Model, Error<D::Error>> {
     let id = pool.create(&attributes("v"), config.sectors as u64, config.flags)?;
     let mut model = Model::default();
+    model.base = config.base_content();
     model.whole = config.flags.contains(LayerFlags::INTEGRITY);
-    let layer = Layer { volume: true, name: "v".into(), content: vec![0; config.sectors] };
+    let content = (0..config.sectors).map(|sector| model.unwritten(sector)).collect();
+    let layer = Layer { volume: true, name: "v".into(), content };
     model.begin([(id.0, layer)].into());
     model.complete();
     Ok(model)

@@ -12,6 +12,7 @@
 // Sectors and tags of simulated disks are small by construction, and the harness ends where it is wrong.
 #![allow(clippy::cast_possible_truncation, clippy::missing_errors_doc)]
 
+mod config;
 mod disk;
 pub mod explore;
 pub mod faults;
@@ -21,8 +22,9 @@ mod run;
 pub mod strategy;
 mod trace;
 
+pub use config::Config;
 pub use disk::{Call, Failed, Fate, Image, Sector, SimDisk, garbage_byte};
-pub use history::{Config, Op, Rng, apply, found, merge_step, mount, random_op, start};
+pub use history::{Op, Rng, apply, found, merge_step, mount, random_op, start};
 pub use model::{Found, Layer, Layers, Model, Outcome, Ways, bytes_of, tag_of, value_of};
 pub use run::{Failure, Tally, crash_history, random_history, run_history};
 pub use trace::{Asked, Line, Region, Traced, is_commit};

@@ -42,6 +42,8 @@ pub struct Model {
     pub whole: bool,
     /// Sectors that are torn together, 0 or 1 if each is torn for itself.
     pub unit: usize,
+    /// What the base device shows where nothing was written; zeros behind its end.
+    pub base: Vec<u64>,
 }
 
 /// What a crash in the middle of a barrier has left.
@@ -86,6 +88,19 @@ impl Model {
             open.entry(sector).or_default().insert(tag);
             layer.content[sector] = tag;
         }
+    }
+
+    /// What a sector shows that was never written.
+    pub fn unwritten(&self, sector: usize) -> u64 {
+        self.base.get(sector).copied().unwrap_or_default()
+    }
+
+    /// A layer as the barrier in flight would leave it.
+    pub fn during_barrier(&mut self, id: u32) -> &mut Layer {
+        self.in_flight
+            .as_mut()
+            .and_then(|layers| layers.get_mut(&id))
+            .expect("a barrier in flight that keeps the layer")
     }
 
     /// A barrier is about to begin that will leave the layers like this.

@@ -1,11 +1,12 @@
 //! Running histories: against the model after every operation, warm and after a remount, and with power cuts.
 
-use cowl::{Finding, Merge};
+use cowl::{BlockDevice, Error, Finding, Merge, Pool};
 
 use super::{
-    disk::{Fate, Image, Sector, SimDisk},
-    history::{Config, Op, Rng, apply, found, merge_step, mount, random_op, start},
-    model::Model,
+    config::Config,
+    disk::{Failed, Fate, Image, Sector, SimDisk},
+    history::{Op, Rng, apply, found, merge_step, mount, mount_options, random_op, start},
+    model::{Model, bytes_of},
 };
 
 /// What a run has done.
@@ -47,19 +48,44 @@ pub fn random_history(config: &Config, seed: u64, length: usize) -> Result<Tally
     run_history(config, &ops)
 }
 
-/// Runs a history and compares everything after every operation.
+/// Runs a history; after every operation compares everything, on the pool that is open and on one that is mounted anew, and checks
+/// them in turn.
 ///
 /// # Errors
 /// The operations up to the one that went wrong.
 pub fn run_history(config: &Config, ops: &[Op]) -> Result<Tally, Failure> {
     let mut done = 0;
-    history(config, ops, &mut done).map_err(|what| Failure { history: ops[..done].to_vec(), what })
+    let result = if config.base == 0 { bare(config, ops, &mut done) } else { on_base(config, ops, &mut done) };
+    result.map_err(|what| Failure { history: ops[..done].to_vec(), what })
 }
 
-fn history(config: &Config, ops: &[Op], done: &mut usize) -> Result<Tally, String> {
+fn bare(config: &Config, ops: &[Op], done: &mut usize) -> Result<Tally, String> {
     let disk = SimDisk::new(config.sector_size, config.device_sectors());
-    let mut workspace = config.workspace();
-    cowl::Pool::format(disk.clone(), &mut workspace, &config.format()).map_err(text("format"))?;
+    Pool::format(disk.clone(), &mut config.workspace(), &config.format()).map_err(text("format"))?;
+    history(config, &disk, ops, done, mount)
+}
+
+fn on_base(config: &Config, ops: &[Op], done: &mut usize) -> Result<Tally, String> {
+    let disk = SimDisk::new(config.sector_size, config.device_sectors());
+    let content = config.base_content();
+    let sector = |tag: &u64| Some(bytes_of(*tag, config.sector_size).into());
+    let base = SimDisk::from_sectors(config.sector_size, content.iter().map(sector).collect());
+    Pool::format_on_base(disk.clone(), base.clone(), &mut config.workspace(), &config.format())
+        .map_err(text("format"))?;
+    let tally = history(config, &disk, ops, done, |disk, workspace| {
+        Pool::mount_on_base(disk, base.clone(), workspace, &mount_options())
+    })?;
+    if base.take_calls().is_empty() { Ok(tally) } else { Err("the base device was written or flushed".into()) }
+}
+
+fn history<B: BlockDevice<Error = Failed>>(
+    config: &Config,
+    disk: &SimDisk,
+    ops: &[Op],
+    done: &mut usize,
+    mount: impl for<'w> Fn(SimDisk, &'w mut [u8]) -> Result<Pool<'w, SimDisk, B>, Error<Failed>>,
+) -> Result<Tally, String> {
+    let (mut workspace, mut second) = (config.workspace(), config.workspace());
     let (mut model, fresh) = {
         let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
         let fresh = pool.space().free;
@@ -77,30 +103,35 @@ fn history(config: &Config, ops: &[Op], done: &mut usize) -> Result<Tally, Strin
             tally.operations += u64::from(apply(&mut pool, &mut model, op).map_err(text("operation"))?);
             let seen = found(&mut pool).map_err(text("read"))?;
             model.compare(&seen, config.sector_size)?;
-            if (*done).is_multiple_of(8) {
-                check(&mut pool)?;
-            }
+            let mut again = mount(disk.fork(), &mut second).map_err(text("mount beside"))?;
+            let seen = found(&mut again).map_err(text("read beside"))?;
+            model.compare_after_crash(&seen, config.sector_size).map_err(|why| format!("mounted beside: {why}"))?;
+            if done.is_multiple_of(2) { check(&mut pool) } else { check(&mut again) }?;
         }
         drop(pool);
         let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount after a kill"))?;
         let seen = found(&mut pool).map_err(text("read after a kill"))?;
         model.adopt(&seen, config.sector_size)?;
     }
-    let mut pool = mount(disk, &mut workspace).map_err(text("mount"))?;
+    let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
     check(&mut pool)?;
     empty(&mut pool, &model, fresh)?;
     Ok(tally)
 }
 
 /// Deletes everything; nothing may be left.
-fn empty(pool: &mut cowl::Pool<'_, SimDisk>, model: &Model, fresh: u64) -> Result<(), String> {
+fn empty<B: BlockDevice<Error = Failed>>(
+    pool: &mut Pool<'_, SimDisk, B>,
+    model: &Model,
+    fresh: u64,
+) -> Result<(), String> {
     for id in model.now.keys() {
         pool.delete(cowl::LayerId(*id)).map_err(text("delete"))?;
     }
     loop {
         match pool.merge_step(1) {
             Ok(Merge::Idle) => break,
-            Ok(_) | Err(cowl::Error::BudgetTooSmall { .. }) => merge_step(pool, 200).map_err(text("merge"))?,
+            Ok(_) | Err(Error::BudgetTooSmall { .. }) => merge_step(pool, 200).map_err(text("merge"))?,
             Err(error) => return Err(text("merge")(error)),
         }
     }
@@ -109,7 +140,7 @@ fn empty(pool: &mut cowl::Pool<'_, SimDisk>, model: &Model, fresh: u64) -> Resul
     if free == fresh && layers == 0 { Ok(()) } else { Err(format!("{free} free instead of {fresh}, {layers} layers")) }
 }
 
-fn check(pool: &mut cowl::Pool<'_, SimDisk>) -> Result<(), String> {
+fn check<B: BlockDevice<Error = Failed>>(pool: &mut Pool<'_, SimDisk, B>) -> Result<(), String> {
     let mut findings = Vec::new();
     let mut scratch = vec![0; 4096];
     pool.check(&mut scratch, true, &mut |finding| findings.push(*finding)).map_err(text("check"))?;
@@ -132,7 +163,7 @@ fn crashes(config: &Config, ops: &[Op], exact: usize, seed: u64, done: &mut usiz
     let mut rng = Rng::new(seed);
     let disk = SimDisk::new(config.sector_size, config.device_sectors());
     let mut workspace = config.workspace();
-    cowl::Pool::format(disk.clone(), &mut workspace, &config.format()).map_err(text("format"))?;
+    Pool::format(disk.clone(), &mut workspace, &config.format()).map_err(text("format"))?;
     let mut model =
         start(&mut mount(disk.clone(), &mut workspace).map_err(text("mount"))?, config).map_err(text("create"))?;
     let mut judge = Judge { config: *config, workspace: config.workspace(), tally: Tally::default(), exact };

@@ -48,7 +48,7 @@ use std::ops::Range;
 use cowl::LayerFlags;
 use proptest::{collection, prelude::*};
 
-use super::history::{Config, Op};
+use super::{config::Config, history::Op};
 
 /// Histories of so many operations on volumes of about so many sectors.
 ///
@@ -98,6 +98,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             more_workspace,
             sectors,
             flags,
+            base: 0,
         },
     )
 }

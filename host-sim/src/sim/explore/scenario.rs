@@ -6,8 +6,9 @@ use cowl::{BlockDevice, LayerFlags, Pool};
 
 use super::disk::CrashDisk;
 use crate::sim::{
+    config::Config,
     disk::Sector,
-    history::{Config, Op, apply, found, mount, start},
+    history::{Op, apply, found, mount, start},
     model::{Model, bytes_of},
 };
 
