@@ -123,6 +123,7 @@ mod mount;
 mod pending;
 mod pool;
 mod read;
+mod recover;
 mod resize;
 mod space;
 mod store;

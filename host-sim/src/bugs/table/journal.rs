@@ -10,11 +10,11 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/format/journal.rs": "checksum(sum, «bytes.get(8..).unwrap_or(&[])»)" => "bytes.get(8..UNIT_HEADER).unwrap_or(&[])"
     }
     3 "J2" "a unit with the identifier of another pool is accepted" {
-        "core/src/mount.rs": ".filter(|unit| «unit.uuid == self.sb.uuid»)" => "unit.count > 0"
+        "core/src/recover.rs": ".filter(|unit| «unit.uuid == self.sb.uuid»)" => "unit.count > 0"
     }
     4 "J2" "a unit of an earlier generation is accepted" {
-        "core/src/mount.rs": "if «unit.generation < self.sb.generation» {" => "false",
-        "core/src/mount.rs": "|unit: &Unit| «unit.generation == generation» &&" => "unit.generation <= generation"
+        "core/src/recover.rs": "if «unit.generation < self.sb.generation» {" => "false",
+        "core/src/recover.rs": "|unit: &Unit| «unit.generation == generation» &&" => "unit.generation <= generation"
     }
     5 "J2" "the first record of a unit is left out" {
         "core/src/commit.rs": "let mut next = «0»;" => "usize::from(self.pending.len() > 1)"

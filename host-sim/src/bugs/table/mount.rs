@@ -4,28 +4,28 @@ use crate::bugs::Bug;
 
 pub(super) const BUGS: &[Bug] = bugs! {
     16 "J5" "the data of the unproven tail is not looked at" {
-        "core/src/mount.rs": "|| «self.data_matches(&record)?»" => "true"
+        "core/src/recover.rs": "|| «self.data_matches(&record)?»" => "true"
     }
     17 "J5" "proven records are rejected if their data has changed since" {
-        "core/src/mount.rs": "if «unit.sequence <= proven» ||" => "false"
+        "core/src/recover.rs": "if «unit.sequence <= proven» ||" => "false"
     }
     18 "J5" "units behind a torn one are accepted" {
-        "core/src/mount.rs": "if «sound» {\n                valid" => "sound || unit.mark <= valid"
+        "core/src/recover.rs": "if «sound» {\n                valid" => "sound || unit.mark <= valid"
     }
     19 "J5" "earlier records replace later ones" {
-        "core/src/mount.rs": "if !self.replay(«place», proven)? {" => "valid - 1 - place"
+        "core/src/recover.rs": "if !self.replay(«place», proven)? {" => "valid - 1 - place"
     }
     20 "J5" "the last unit is not replayed" {
-        "core/src/mount.rs": "for place in 0..«valid» {" => "valid.saturating_sub(1)"
+        "core/src/recover.rs": "for place in 0..«valid» {" => "valid.saturating_sub(1)"
     }
     21 "J6" "everything recovered counts as proven" {
-        "core/src/mount.rs": "if !self.replay(place, «proven»)? {" => "valid"
+        "core/src/recover.rs": "if !self.replay(place, «proven»)? {" => "valid"
     }
     22 "J7" "a proven unit that is lost is taken for a torn tail" {
-        "core/src/mount.rs": "} else if «unit.mark > valid» {" => "false"
+        "core/src/recover.rs": "} else if «unit.mark > valid» {" => "false"
     }
     23 "J8" "a lost superblock is not noticed by the units that build on it" {
-        "core/src/mount.rs": "if «unit.generation > self.sb.generation» {" => "false"
+        "core/src/recover.rs": "if «unit.generation > self.sb.generation» {" => "false"
     }
     24 "M1" "the flush at mount is left out" {
         "core/src/mount.rs": "if !geometry.read_only {\n            «device.flush().map_err(Error::Device)?;»" => ""
@@ -37,7 +37,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/mount.rs": "if «known.is_some_and(|known| known != shift) || slot == 0 && shift > 9» {" => "known.is_some_and(|known| known != shift) || slot == 0 && shift > 9 || slot % 2 == 1"
     }
     27 "M3" "the sweep begins over blocks that the journal names" {
-        "core/src/mount.rs": "self.window.rewind(«position», 0);" => "0"
+        "core/src/recover.rs": "self.window.rewind(«position», 0);" => "0"
     }
     28 "M4" "no checkpoint before the first change after a mount" {
         "core/src/mount.rs": "fresh: «true»," => "false"
