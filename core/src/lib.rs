@@ -103,6 +103,7 @@
 extern crate std;
 
 mod admit;
+mod allocate;
 mod bytes;
 mod cache;
 mod catalog;

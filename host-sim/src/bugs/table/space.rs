@@ -7,13 +7,13 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/window.rs": "self.extents.push_front((«first + count», length - count))" => "first"
     }
     71 "A1" "a spare is used twice" {
-        "core/src/space.rs": "match «self.sb.spares.pop()» {" => "self.sb.spares.last().copied()"
+        "core/src/allocate.rs": "match «self.sb.spares.pop()» {" => "self.sb.spares.last().copied()"
     }
     72 "A2" "a freed block is reused in the same generation" {
-        "core/src/space.rs": "let mut entry = «self.durable.space»;" => "self.sb.space"
+        "core/src/allocate.rs": "let mut entry = «self.durable.space»;" => "self.sb.space"
     }
     73 "A2" "a freed page is reused in the same generation" {
-        "core/src/space.rs": "«let _ = self.spares_next.push(block);»" => "let _ = self.sb.spares.push(block);"
+        "core/src/allocate.rs": "«let _ = self.spares_next.push(block);»" => "let _ = self.sb.spares.push(block);"
     }
     74 "A2" "a node of the space map is changed in place" {
         "core/src/space.rs": "let copy = «if entry.is_written() { 1 - entry.copy } else { 0 }»;" => "entry.copy"
@@ -22,7 +22,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/pool.rs": "«self.checkpoint()?;»\n        self.window.rewind(0, 0);" => ""
     }
     76 "A2" "only half of what was given out counts" {
-        "core/src/space.rs": "self.durable.free.saturating_sub(«self.window.taken»)\n    }" => "self.window.taken / 2"
+        "core/src/allocate.rs": "self.durable.free.saturating_sub(«self.window.taken»)\n    }" => "self.window.taken / 2"
     }
     77 "A3" "growth of the maps is not reserved" {
         "core/src/admit.rs": "let must_stay = «self.reserve() - slack + self.growth + demand.growth + promised»;" => "self.reserve() - slack + promised"
@@ -52,6 +52,6 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/space.rs": "let mut entry = self.space_entry(holder, offset);\n                «entry.free = if used { entry.free.saturating_sub(1) } else { entry.free + 1 };»" => "entry.free = if used { entry.free.saturating_sub(1) } else { entry.free };"
     }
     86 "I2" "a new spare is not marked in the space map" {
-        "core/src/space.rs": "«self.space_mark(block, true)?;\n            self.sb.free += 1;»" => ""
+        "core/src/allocate.rs": "«self.space_mark(block, true)?;\n            self.sb.free += 1;»" => ""
     }
 };
