@@ -1,6 +1,7 @@
 //! The check: walks everything, counts afresh, and says what is wrong and where.
 //!
-//! - here: the walk over catalog and maps, and the sums in the superblock;
+//! - here: the superblock, its slots and its sums;
+//! - `maps.rs`: the walk over the catalog's nodes and every layer's map;
 //! - `records.rs`: what records say of themselves and of each other (parents, children, attachments, sizes);
 //! - `space.rs`: the bitmaps, and the count of free blocks in every entry of the space map.
 //!
@@ -8,6 +9,7 @@
 //! blocks, the walk is repeated for each part; the same memory serves to count children. Reads only; damage found on the way is
 //! reported, not returned.
 
+mod maps;
 mod records;
 mod space;
 
@@ -15,11 +17,10 @@ use crate::{
     bytes::{index, put_u8, u8_at, wide},
     device::BlockDevice,
     error::{Error, Object},
-    format::{Layer, Superblock},
+    format::Superblock,
     pool::{Pool, Result},
     store::{Outcome, Store},
-    types::{LayerFlags, LayerId},
-    walk::{Owned, Walk},
+    types::LayerId,
 };
 
 /// Something that is not as it must be.
@@ -239,106 +240,6 @@ impl<D: BlockDevice> Store<'_, D> {
         let spares = wide(sb.spares.len());
         run.count("free blocks", None, sb.free, (self.layout.total - fixed).saturating_sub(totals.used) + spares);
         run.sum.blocks = totals.used.saturating_sub(spares);
-    }
-
-    fn check_catalog_nodes(&mut self, run: &mut Run<'_>, totals: &mut Totals) -> Outcome<(), D> {
-        // The catalog is walked like a map that owns everything; its pages are where a map has data.
-        let tree = Layer { root: self.sb.catalog, height: self.sb.catalog_height, ..Layer::FREE };
-        let mut walk = Walk::new(&tree);
-        loop {
-            let found = walk.next(self);
-            let Some(found) = run.damage(found, None)? else { return Ok(()) };
-            let Some(owned) = found else { return Ok(()) };
-            totals.used += 1;
-            if totals.used > self.layout.total {
-                run.damage::<(), D::Error>(
-                    Err(Error::Corrupt { what: Object::Catalog, block: owned.entry.block }),
-                    None,
-                )?;
-                return Ok(());
-            }
-            run.mark(owned.entry.block);
-            let loaded = self.load(&owned.entry, Object::Catalog);
-            if run.damage(loaded, None)?.is_none() {
-                walk.skip(self, &owned);
-            }
-        }
-    }
-
-    fn check_layer(&mut self, run: &mut Run<'_>, layer: &Layer, totals: &mut Totals) -> Outcome<(), D> {
-        let id = Some(LayerId(layer.id));
-        totals.layers += 1;
-        totals.deleted += u32::from(layer.is_deleted());
-        totals.staged += u32::from(layer.flags.contains(LayerFlags::STAGED));
-        let (guaranteed, reclaimable) = self.sums_of(layer);
-        totals.guaranteed += guaranteed;
-        totals.reclaimable += reclaimable;
-        totals.height = totals.height.max(layer.height);
-        if run.first_pass() {
-            self.check_record(run, layer)?;
-        }
-        let (mut data, mut nodes, mut walk) = (0, 0, Walk::new(layer));
-        let sound = loop {
-            let found = walk.next(self);
-            let Some(found) = run.damage(found, id)? else { break false };
-            let Some(owned) = found else { break true };
-            totals.used += 1;
-            if totals.used > self.layout.total {
-                // More than there can be: a node that leads back to itself.
-                run.damage::<(), D::Error>(
-                    Err(Error::Corrupt { what: Object::MapNode, block: owned.entry.block }),
-                    id,
-                )?;
-                return Ok(());
-            }
-            run.mark(owned.entry.block);
-            *(if owned.level == 0 { &mut data } else { &mut nodes }) += 1;
-            if !self.check_owned(run, layer, &owned)? {
-                walk.skip(self, &owned);
-            }
-        };
-        if sound {
-            self.check_counts(run, layer, data, nodes);
-        }
-        Ok(())
-    }
-
-    /// The counts of what a layer owns. While a merge runs, the child owns below the front what the parent still counts.
-    fn check_counts(&mut self, run: &mut Run<'_>, layer: &Layer, data: u64, nodes: u64) {
-        let merging = self.sb.merge.mode == crate::format::MergeMode::Merge;
-        if merging && (layer.id == self.sb.merge.layer || layer.parent == self.sb.merge.layer) {
-            return;
-        }
-        run.count("data blocks", Some(LayerId(layer.id)), layer.data, data);
-        run.count("nodes", Some(LayerId(layer.id)), layer.nodes, nodes);
-    }
-
-    /// One thing that a layer owns; false if nothing below it can be looked at.
-    fn check_owned(&mut self, run: &mut Run<'_>, layer: &Layer, owned: &Owned) -> Outcome<bool, D> {
-        let id = Some(LayerId(layer.id));
-        let block = owned.entry.block;
-        let late =
-            owned.entry.birth > self.sb.epoch || owned.holder_birth.is_some_and(|holder| holder < owned.entry.birth);
-        let behind = owned.address >= layer.sectors.div_ceil(self.spb);
-        if (late || behind) && run.first_pass() {
-            run.find(&Finding::Damaged { what: Object::MapNode, block, layer: id });
-        }
-        if owned.level > 0 {
-            let loaded = self.load(&owned.entry, Object::MapNode);
-            return Ok(run.damage(loaded, id)?.is_some());
-        }
-        let pointer = self.check_pointer(Object::MapNode, block);
-        if run.damage(pointer, id)?.is_none() || !run.scrub || !run.first_pass() {
-            return Ok(true);
-        }
-        self.read_scratch(block)?;
-        if layer.flags.contains(LayerFlags::INTEGRITY) {
-            run.sum.scrubbed += 1;
-            if (self.checksum)(0, self.scratch) != owned.entry.crc {
-                run.find(&Finding::Damaged { what: Object::Data, block, layer: id });
-            }
-        }
-        Ok(true)
     }
 
     fn check_superblocks(&mut self, run: &mut Run<'_>) {

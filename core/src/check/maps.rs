@@ -1,0 +1,114 @@
+//! The check of the trees: the walk over the catalog's nodes and over every layer's map.
+//!
+//! Each block that is visited is marked as used and counted; a tree that leads back to itself ends the walk when there are more of
+//! them than the pool has blocks.
+
+use super::{Finding, Run, Totals};
+use crate::{
+    device::BlockDevice,
+    error::{Error, Object},
+    format::{Layer, MergeMode},
+    store::{Outcome, Store},
+    types::{LayerFlags, LayerId},
+    walk::{Owned, Walk},
+};
+
+impl<D: BlockDevice> Store<'_, D> {
+    pub(super) fn check_catalog_nodes(&mut self, run: &mut Run<'_>, totals: &mut Totals) -> Outcome<(), D> {
+        // The catalog is walked like a map that owns everything; its pages are where a map has data.
+        let tree = Layer { root: self.sb.catalog, height: self.sb.catalog_height, ..Layer::FREE };
+        let mut walk = Walk::new(&tree);
+        loop {
+            let found = self.next_owned(run, &mut walk, Object::Catalog, totals);
+            let Some(Some(owned)) = run.damage(found, None)? else { return Ok(()) };
+            let loaded = self.load(&owned.entry, Object::Catalog);
+            if run.damage(loaded, None)?.is_none() {
+                walk.skip(self, &owned);
+            }
+        }
+    }
+
+    /// The next block that a tree owns, marked; none at its end.
+    fn next_owned(
+        &mut self,
+        run: &mut Run<'_>,
+        walk: &mut Walk,
+        what: Object,
+        totals: &mut Totals,
+    ) -> Outcome<Option<Owned>, D> {
+        let Some(owned) = walk.next(self)? else { return Ok(None) };
+        totals.used += 1;
+        if totals.used > self.layout.total {
+            // More than there can be: a node that leads back to itself.
+            return Err(Error::Corrupt { what, block: owned.entry.block });
+        }
+        run.mark(owned.entry.block);
+        Ok(Some(owned))
+    }
+
+    pub(super) fn check_layer(&mut self, run: &mut Run<'_>, layer: &Layer, totals: &mut Totals) -> Outcome<(), D> {
+        let id = Some(LayerId(layer.id));
+        totals.layers += 1;
+        totals.deleted += u32::from(layer.is_deleted());
+        totals.staged += u32::from(layer.flags.contains(LayerFlags::STAGED));
+        let (guaranteed, reclaimable) = self.sums_of(layer);
+        totals.guaranteed += guaranteed;
+        totals.reclaimable += reclaimable;
+        totals.height = totals.height.max(layer.height);
+        if run.first_pass() {
+            self.check_record(run, layer)?;
+        }
+        let (mut data, mut nodes, mut walk) = (0, 0, Walk::new(layer));
+        let sound = loop {
+            let found = self.next_owned(run, &mut walk, Object::MapNode, totals);
+            let Some(found) = run.damage(found, id)? else { break false };
+            let Some(owned) = found else { break true };
+            *(if owned.level == 0 { &mut data } else { &mut nodes }) += 1;
+            if !self.check_owned(run, layer, &owned)? {
+                walk.skip(self, &owned);
+            }
+        };
+        if sound {
+            self.check_counts(run, layer, data, nodes);
+        }
+        Ok(())
+    }
+
+    /// The counts of what a layer owns. While a merge runs, the child owns below the front what the parent still counts.
+    fn check_counts(&mut self, run: &mut Run<'_>, layer: &Layer, data: u64, nodes: u64) {
+        let merging = self.sb.merge.mode == MergeMode::Merge;
+        if merging && (layer.id == self.sb.merge.layer || layer.parent == self.sb.merge.layer) {
+            return;
+        }
+        run.count("data blocks", Some(LayerId(layer.id)), layer.data, data);
+        run.count("nodes", Some(LayerId(layer.id)), layer.nodes, nodes);
+    }
+
+    /// One thing that a layer owns; false if nothing below it can be looked at.
+    fn check_owned(&mut self, run: &mut Run<'_>, layer: &Layer, owned: &Owned) -> Outcome<bool, D> {
+        let id = Some(LayerId(layer.id));
+        let block = owned.entry.block;
+        let late =
+            owned.entry.birth > self.sb.epoch || owned.holder_birth.is_some_and(|holder| holder < owned.entry.birth);
+        let behind = owned.address >= layer.sectors.div_ceil(self.spb);
+        if (late || behind) && run.first_pass() {
+            run.find(&Finding::Damaged { what: Object::MapNode, block, layer: id });
+        }
+        if owned.level > 0 {
+            let loaded = self.load(&owned.entry, Object::MapNode);
+            return Ok(run.damage(loaded, id)?.is_some());
+        }
+        let pointer = self.check_pointer(Object::MapNode, block);
+        if run.damage(pointer, id)?.is_none() || !run.scrub || !run.first_pass() {
+            return Ok(true);
+        }
+        self.read_scratch(block)?;
+        if layer.flags.contains(LayerFlags::INTEGRITY) {
+            run.sum.scrubbed += 1;
+            if (self.checksum)(0, self.scratch) != owned.entry.crc {
+                run.find(&Finding::Damaged { what: Object::Data, block, layer: id });
+            }
+        }
+        Ok(true)
+    }
+}
