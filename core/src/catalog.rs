@@ -10,7 +10,7 @@ use crate::{
     device::BlockDevice,
     error::{Error, Object},
     format::{Entry, Layer, RECORD_SIZE, SLOT_SIZE, height_for, height_limit, nodes_for},
-    store::{Outcome, Store},
+    store::{Outcome, Store, damaged},
     tree::Tree,
     types::{LayerFlags, LayerId, LayerKind},
 };
@@ -169,16 +169,21 @@ impl<D: BlockDevice> Store<'_, D> {
         self.layout.total << (self.layout.block_shift - 3)
     }
 
+    /// Where a scan looks for the record of this number, page and offset; none behind the last. `left` counts down to damage.
+    fn next_place(&self, id: u32, left: &mut u64) -> Outcome<Option<(u64, usize)>, D> {
+        let (page, offset) = self.record_place(id, 0);
+        if id >= self.sb.next_layer || page >= self.span(self.sb.catalog_height) {
+            return Ok(None);
+        }
+        *left = left.checked_sub(1).ok_or_else(|| damaged(Object::Catalog, self.sb.catalog.block))?;
+        Ok(Some((page, offset)))
+    }
+
     /// The first record at or after this number.
     pub(crate) fn record_from(&mut self, id: u32) -> Outcome<Option<Layer>, D> {
         let mut id = id.max(1);
         let mut left = self.catalog_limit();
-        while id < self.sb.next_layer {
-            let (page, offset) = self.record_place(id, 0);
-            if page >= self.span(self.sb.catalog_height) {
-                break;
-            }
-            left = left.checked_sub(1).ok_or(Error::Corrupt { what: Object::Catalog, block: self.sb.catalog.block })?;
+        while let Some((page, offset)) = self.next_place(id, &mut left)? {
             let Some(slot) = self.page(page)? else {
                 let skipped = self.empty_pages_end(page)?;
                 let byte = skipped.saturating_mul(1 << self.layout.block_shift);
@@ -362,12 +367,7 @@ impl<D: BlockDevice> Store<'_, D> {
     fn next_with_name(&mut self, from: u32, name: &str) -> Outcome<Option<u32>, D> {
         let mut id = from;
         let mut left = self.catalog_limit();
-        while id < self.sb.next_layer {
-            let (page, offset) = self.record_place(id, 0);
-            if page >= self.span(self.sb.catalog_height) {
-                break;
-            }
-            left = left.checked_sub(1).ok_or(Error::Corrupt { what: Object::Catalog, block: self.sb.catalog.block })?;
+        while let Some((page, offset)) = self.next_place(id, &mut left)? {
             let Some(slot) = self.page(page)? else {
                 id = self.record_from(id)?.map_or(u32::MAX, |layer| layer.id);
                 continue;
