@@ -109,7 +109,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let layer = bytes.and_then(Layer::decode);
         layer
             .filter(|layer| layer.id == 0 || self.is_possible(layer))
-            .ok_or(Error::Corrupt { what: Object::Layer, block: self.cache.block(slot) })
+            .ok_or_else(|| damaged(Object::Layer, self.cache.block(slot)))
     }
 
     /// The record's numbers are such that arithmetic on them stays in bounds.
@@ -131,7 +131,7 @@ impl<D: BlockDevice> Store<'_, D> {
         match layer.id {
             0 => Err(missing),
             found if found == id => Ok(layer),
-            _ => Err(Error::Corrupt { what: Object::Layer, block: self.cache.block(slot) }),
+            _ => Err(damaged(Object::Layer, self.cache.block(slot))),
         }
     }
 
@@ -195,7 +195,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 return Ok(Some(layer));
             }
             if layer.id != 0 {
-                return Err(Error::Corrupt { what: Object::Layer, block: self.cache.block(slot) });
+                return Err(damaged(Object::Layer, self.cache.block(slot)));
             }
             id += 1;
         }
@@ -340,7 +340,7 @@ impl<D: BlockDevice> Store<'_, D> {
         while done < length {
             let (page, offset) = self.record_place(layer.id, wide(RECORD_SIZE + done));
             let part = (self.block_size() - offset).min(length - done);
-            let slot = self.page(page)?.ok_or(Error::Corrupt { what: Object::Catalog, block: page })?;
+            let slot = self.page(page)?.ok_or_else(|| damaged(Object::Catalog, page))?;
             let from = self.cache.bytes(slot).get(offset..offset + part).unwrap_or(&[]);
             if let Some(to) = buffer.get_mut(done..done + from.len()) {
                 to.copy_from_slice(from);

@@ -3,9 +3,9 @@
 use crate::{
     catalog::Head,
     device::BlockDevice,
-    error::{Error, Object},
+    error::Object,
     pool::{Pool, Result},
-    store::{Outcome, Store},
+    store::{Outcome, Store, damaged},
     types::{Extent, LayerId},
 };
 
@@ -59,7 +59,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         while address < end {
             let (differs, count) = self.store.compare(&of_a, &of_b, address)?;
             if !differs {
-                left = left.checked_sub(1).ok_or(Error::Corrupt { what: Object::MapNode, block: of_b.root.block })?;
+                left = left.checked_sub(1).ok_or_else(|| damaged(Object::MapNode, of_b.root.block))?;
                 address = address.saturating_add(count);
                 continue;
             }

@@ -3,10 +3,10 @@
 use crate::{
     catalog::Head,
     device::BlockDevice,
-    error::{Error, Object},
+    error::Object,
     format::Entry,
     pending::Item,
-    store::{Outcome, Store},
+    store::{Outcome, Store, damaged},
     types::LayerFlags,
 };
 
@@ -98,7 +98,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 return Ok(Run { entry, count });
             }
         }
-        Err(Error::Corrupt { what: Object::MapNode, block: root.block })
+        Err(damaged(Object::MapNode, root.block))
     }
 
     /// Nodes on the way to an address that the layer does not own yet: by so many the map grows if the entry changes.

@@ -10,9 +10,9 @@ use crate::{
     bytes::{index, put_u8, u8_at},
     cache::{SPACE_ROOT, Slot},
     device::BlockDevice,
-    error::{Error, Object},
+    error::Object,
     format::{Entry, Layout, SpaceEntry},
-    store::{Outcome, Store},
+    store::{Outcome, Store, damaged},
 };
 
 impl<D: BlockDevice> Store<'_, D> {
@@ -139,7 +139,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let (at, mask) = (index(bit / 8), 1u8 << (bit % 8));
         let byte = u8_at(self.cache.bytes(leaf), at);
         if (byte & mask != 0) == used {
-            return Err(Error::Corrupt { what: Object::SpaceMap, block });
+            return Err(damaged(Object::SpaceMap, block));
         }
         put_u8(self.cache.bytes_mut(leaf), at, byte ^ mask);
         Ok(())

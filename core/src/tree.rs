@@ -8,9 +8,9 @@ use crate::{
     bytes::index,
     cache::{CATALOG_ROOT, Slot},
     device::BlockDevice,
-    error::{Error, Object},
+    error::Object,
     format::{Entry, MAX_HEIGHT},
-    store::{Outcome, Store},
+    store::{Outcome, Store, damaged},
 };
 
 /// A tree that is being changed, and what the change did to its owner's counts.
@@ -111,7 +111,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let entry = self.held_entry(holder, offset);
         if let Some(slot) = self.cache.find(entry.block).filter(|slot| entry.is_block() && self.cache.is_dirty(*slot)) {
             if self.cache.parent(slot) != (holder, offset) {
-                return Err(Error::Corrupt { what: tree.what, block: entry.block });
+                return Err(damaged(tree.what, entry.block));
             }
             return Ok(slot);
         }

@@ -5,9 +5,9 @@
 
 use crate::{
     device::BlockDevice,
-    error::{Error, Object},
+    error::Object,
     format::{Entry, Layer, MAX_HEIGHT, MergeMode},
-    store::{Outcome, Store},
+    store::{Outcome, Store, damaged},
 };
 
 /// A position in a layer's map.
@@ -87,7 +87,7 @@ impl Walk {
             }
             self.found += 1;
             if self.found > store.layout.total {
-                return Err(Error::Corrupt { what: Object::MapNode, block: entry.block });
+                return Err(damaged(Object::MapNode, entry.block));
             }
             let found =
                 Owned { entry, level: self.level, address: self.address, holder_birth: holder.map(|node| node.birth) };
