@@ -4,7 +4,7 @@ use cowl::{
     BlockDevice, Error, FormatOptions, LayerFlags, LayerId, MountOptions, Object, Pool, crc32c,
     format::{Entry, Superblock},
 };
-use cowl_tests::{SparseDisk, named};
+use cowl_tests::{SparseDisk, edit::Image, named};
 
 /// A pool with a volume of forty blocks, a snapshot of it and one more write.
 fn sample() -> SparseDisk {
@@ -105,4 +105,31 @@ fn sums_that_the_device_cannot_hold_are_damage() {
         let mut workspace = vec![0; 1 << 16];
         assert_eq!(mount(&mut disk, &mut workspace).map(drop), Err(damaged), "change {i}");
     }
+}
+
+/// The error named the layer's number, or the place in the catalog, as if it were a block of the device.
+#[test]
+fn records_that_contradict_each_other_are_damage_in_the_block_that_holds_them() {
+    let (volume, snapshot) = (LayerId(1), LayerId(2));
+    let mut disk = sample();
+    let mut workspace = vec![0; 1 << 16];
+    let mut pool = mount(&mut disk, &mut workspace).unwrap();
+    pool.delete(snapshot).unwrap();
+    pool.unmount().unwrap();
+    let sound = Image::new(disk);
+
+    let mut image = sound.clone();
+    image.change_layer(volume.0, |layer| layer.parent = 0);
+    let block = image.page_of(snapshot.0);
+    let mut disk = image.seal();
+    let mut pool = mount(&mut disk, &mut workspace).unwrap();
+    assert_eq!(pool.merge_step(10_000), Err(Error::Corrupt { what: Object::Layer, block }), "a child of nobody");
+
+    let mut image = sound;
+    image.change_layer(volume.0, |layer| layer.description = 700);
+    let block = image.page_of(volume.0);
+    let mut disk = image.seal();
+    let mut pool = mount(&mut disk, &mut workspace).unwrap();
+    let text = pool.description(volume, &mut [0; 767]);
+    assert_eq!(text, Err(Error::Corrupt { what: Object::Catalog, block }), "a text that has no page");
 }

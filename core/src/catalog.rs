@@ -135,6 +135,12 @@ impl<D: BlockDevice> Store<'_, D> {
         }
     }
 
+    /// The block with a layer's record, to name it in a report of damage.
+    pub(crate) fn record_block(&mut self, id: u32) -> Outcome<u64, D> {
+        let (page, _) = self.record_place(id, 0);
+        Ok(self.page(page)?.map_or(self.sb.catalog.block, |slot| self.cache.block(slot)))
+    }
+
     /// A layer's record, if it is not deleted.
     pub(crate) fn live_layer(&mut self, id: u32) -> Outcome<Layer, D> {
         let layer = self.layer(id)?;
@@ -340,7 +346,9 @@ impl<D: BlockDevice> Store<'_, D> {
         while done < length {
             let (page, offset) = self.record_place(layer.id, wide(RECORD_SIZE + done));
             let part = (self.block_size() - offset).min(length - done);
-            let slot = self.page(page)?.ok_or_else(|| damaged(Object::Catalog, page))?;
+            let Some(slot) = self.page(page)? else {
+                return Err(damaged(Object::Catalog, self.record_block(layer.id)?));
+            };
             let from = self.cache.bytes(slot).get(offset..offset + part).unwrap_or(&[]);
             if let Some(to) = buffer.get_mut(done..done + from.len()) {
                 to.copy_from_slice(from);

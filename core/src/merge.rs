@@ -175,7 +175,7 @@ impl<D: BlockDevice> Store<'_, D> {
     fn merge_into_child(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge, D> {
         let child = if layer.children == 1 { Some(self.layer(layer.child_xor)?) } else { None };
         if child.is_some_and(|child| child.height < layer.height || child.parent != layer.id) || layer.children > 1 {
-            return Err(damaged(Object::Layer, u64::from(layer.id)));
+            return Err(damaged(Object::Layer, self.record_block(layer.id)?));
         }
         let (done, freed) = self.merge_walk(layer, child.as_ref(), budget)?;
         let mut open = self.open(layer.id)?;

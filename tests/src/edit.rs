@@ -78,11 +78,13 @@ impl Image {
         found.expect("a record")
     }
 
-    /// Changes a layer's record, and the checksums from its page to the superblock.
-    ///
-    /// # Panics
-    /// There is no such record.
-    pub fn change_layer(&mut self, id: u32, change: impl FnOnce(&mut Layer)) {
+    /// The block with a layer's record.
+    pub fn page_of(&mut self, id: u32) -> u64 {
+        self.way_to(id).1.block
+    }
+
+    /// The nodes above a layer's record, each with its entry and the offset of the next; the entry of its page; its offset there.
+    fn way_to(&mut self, id: u32) -> (Vec<(Entry, [u8; 512], usize)>, Entry, usize) {
         let byte = u64::from(id) * SLOT_SIZE;
         let (page, offset) = (byte / 512, usize::try_from(byte % 512).expect("an offset"));
         let mut path = Vec::new();
@@ -93,6 +95,15 @@ impl Image {
             path.push((entry, node, at));
             entry = Entry::decode(&node, at);
         }
+        (path, entry, offset)
+    }
+
+    /// Changes a layer's record, and the checksums from its page to the superblock.
+    ///
+    /// # Panics
+    /// There is no such record.
+    pub fn change_layer(&mut self, id: u32, change: impl FnOnce(&mut Layer)) {
+        let (path, mut entry, offset) = self.way_to(id);
         let mut bytes = self.block(entry.block);
         let record = &mut bytes[offset..offset + RECORD_SIZE];
         let mut layer = Layer::decode(record).filter(|layer| layer.id == id).expect("a record");
