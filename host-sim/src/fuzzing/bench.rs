@@ -1,11 +1,11 @@
 //! Where runs take place: pools that were formatted once.
 
-use std::{cell::RefCell, fmt::Debug, rc::Rc};
+use std::{cell::RefCell, rc::Rc};
 
-use cowl::{BlockDevice, Finding, LayerFlags, Pool};
+use cowl::{BlockDevice, LayerFlags, Pool};
 
 use super::{flat::FlatDisk, input::Input};
-use crate::sim::{Config, Fate, Image, Model, Op, SimDisk, mount, start};
+use crate::sim::{Config, Fate, Image, Model, SimDisk, mount, start};
 
 /// The pools that runs begin with.
 const SHAPES: [Config; 6] = [
@@ -69,25 +69,6 @@ impl Start {
     pub(super) fn disk(&self) -> SimDisk {
         self.disk.fork()
     }
-}
-
-/// Says what was being done when an error came.
-pub(super) fn text<T: Debug>(what: &str) -> impl Fn(T) -> String + '_ {
-    move |error| format!("{what}: {error:?}")
-}
-
-/// The check finds nothing. A slot of the superblock that was being written may be torn.
-pub(super) fn check<D: BlockDevice>(pool: &mut Pool<'_, D>) -> Result<(), String> {
-    let mut findings = Vec::new();
-    let mut scratch = [0; 128];
-    pool.check(&mut scratch, true, &mut |finding| findings.push(*finding)).map_err(text("check"))?;
-    findings.retain(|finding| !matches!(finding, Finding::SuperblockCopy { .. }));
-    if findings.is_empty() { Ok(()) } else { Err(format!("check: {findings:?}")) }
-}
-
-/// The operation is a barrier: when it has returned, everything is durable.
-pub(super) fn is_barrier(op: Op) -> bool {
-    !matches!(op, Op::Write(..) | Op::Zero(..) | Op::Discard(..) | Op::Kill)
 }
 
 /// The disk after a power cut in which the bytes choose what becomes of each pending sector; they are told in the second part.

@@ -3,11 +3,11 @@
 use cowl::{Error, LayerId, Pool};
 
 use super::{
-    bench::{Start, check, is_barrier, power_cut, text},
+    bench::{Start, power_cut},
     faulty::{Fault, Faulty, Kind, Plan, Stored, Told},
     input::Input,
 };
-use crate::sim::{Fate, Model, Op, apply, found, mount, value_of};
+use crate::sim::{Fate, Model, Op, apply, found, mount, sound, text, value_of};
 
 /// Runs the history that the bytes are, on a device of which they let single reads, writes and flushes fail, once or for good.
 ///
@@ -58,7 +58,7 @@ fn run(start: &Start, input: &mut Input<'_>, story: &mut Vec<Event>) -> Result<(
                 plan.set(None);
                 pool.checkpoint().map_err(text("last checkpoint"))?;
                 model.compare(&found(&mut pool).map_err(text("last read"))?, size)?;
-                return check(&mut pool);
+                return sound(&mut pool, true);
             }
             let kind = input.byte();
             if kind >= 0xd0 {
@@ -137,7 +137,7 @@ fn unchanged(pool: &mut Pool<'_, Faulty>, model: &mut Model, op: Op, plan: &Plan
     }
     let seen = plan.pause(|| found(pool).map_err(text("read after an error")))?;
     let size = size_of_sector(pool);
-    if is_barrier(op) {
+    if op.is_barrier() {
         model.refused();
         return model.compare(&seen, size);
     }

@@ -1,12 +1,7 @@
 //! `ops`: any history against the model.
 
-use cowl::{BlockDevice, LayerId, Merge, Pool};
-
-use super::{
-    bench::{Start, check, text},
-    input::Input,
-};
-use crate::sim::{Model, Op, apply, found, merge_step, mount};
+use super::{bench::Start, input::Input};
+use crate::sim::{Op, apply, found, leaves_nothing, mount, sound, text};
 
 /// The first byte has this bit: everything is compared after every operation, not only at the end of each mount. What that
 /// would find is found in a shorter history too, unless a later operation hides it.
@@ -58,25 +53,9 @@ fn run(start: &Start, input: &mut Input<'_>, choice: u8, history: &mut Vec<Op>) 
     }
     let mut pool = mount(disk, &mut workspace).map_err(text("last mount"))?;
     model.adopt(&found(&mut pool).map_err(text("last read"))?, size)?;
-    if choice & EMPTY != 0 { empty(&mut pool, &model, start.fresh) } else { Ok(()) }
-}
-
-/// Deletes everything; nothing may be left.
-fn empty<D: BlockDevice>(pool: &mut Pool<'_, D>, model: &Model, fresh: u64) -> Result<(), String> {
-    check(pool)?;
-    for id in model.now.keys() {
-        pool.delete(LayerId(*id)).map_err(text("delete"))?;
+    if choice & EMPTY == 0 {
+        return Ok(());
     }
-    loop {
-        match pool.merge_step(1) {
-            Ok(Merge::Idle) => break,
-            Ok(Merge::Progress { .. }) | Err(cowl::Error::BudgetTooSmall { .. }) => {
-                merge_step(pool, 400).map_err(text("merge"))?;
-            }
-            Err(error) => return Err(text("merge")(error)),
-        }
-    }
-    check(pool)?;
-    let (free, layers) = (pool.space().free, pool.info().layers);
-    if free == fresh && layers == 0 { Ok(()) } else { Err(format!("{free} free instead of {fresh}, {layers} layers")) }
+    sound(&mut pool, true)?;
+    leaves_nothing(&mut pool, &model, start.fresh)
 }

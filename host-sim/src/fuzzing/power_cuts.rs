@@ -1,10 +1,10 @@
 //! `power_cuts`: a history in which the power fails wherever the bytes say, as often as they say.
 
 use super::{
-    bench::{Start, check, is_barrier, power_cut, text},
+    bench::{Start, power_cut},
     input::Input,
 };
-use crate::sim::{Call, Fate, Op, apply, found, mount};
+use crate::sim::{Call, Fate, Op, apply, found, mount, sound, text};
 
 /// Runs the history that the bytes are. Behind an operation they may let the power fail at one of its device writes and choose what
 /// each pending sector becomes; the history goes on with what was found, so that the next cut hits the first changes after
@@ -44,7 +44,7 @@ fn run(start: &Start, input: &mut Input<'_>, story: &mut Vec<Event>) -> Result<(
             if !input.goes_on() {
                 pool.checkpoint().map_err(text("last checkpoint"))?;
                 model.compare(&found(&mut pool).map_err(text("last read"))?, size)?;
-                return check(&mut pool);
+                return sound(&mut pool, true);
             }
             let (kind, cut) = (input.byte(), input.byte());
             let op = input.op(kind);
@@ -62,7 +62,7 @@ fn run(start: &Start, input: &mut Input<'_>, story: &mut Vec<Event>) -> Result<(
                 // Behind the last write is behind the operation.
                 let image = if at < writes { images.swap_remove(at) } else { disk.image() };
                 if at < writes {
-                    model = before.during(&model, is_barrier(op));
+                    model = before.during(&model, op.is_barrier());
                 }
                 let (after, fates) = power_cut(&image, input, size);
                 story.push(Event::Cut(at, writes, fates));

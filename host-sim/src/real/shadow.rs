@@ -1,7 +1,7 @@
 //! The shadow of a worker: the same operations on a simulated disk, and the model beside it.
 
 use super::{Outcome, said, worker::layers_of};
-use crate::sim::{Call, Config, Model, Op, Sector, SimDisk, apply, explore::is_barrier, mount};
+use crate::sim::{Call, Config, Model, Op, Sector, SimDisk, apply, mount};
 
 /// What a worker must have done after so many operations.
 #[derive(Debug)]
@@ -38,10 +38,10 @@ impl Shadow {
             let before = model.clone();
             let done = apply(&mut pool, &mut model, *op).map_err(said("the shadow's operation"))?;
             let Some(answer) = answers.get(i) else {
-                return Ok(before.during(&model, is_barrier(*op)));
+                return Ok(before.during(&model, op.is_barrier()));
             };
             match *answer {
-                super::ACK_FAILED => return Ok(before.during(&model, is_barrier(*op))),
+                super::ACK_FAILED => return Ok(before.during(&model, op.is_barrier())),
                 super::ACK_DONE if done => {}
                 super::ACK_REFUSED if !done => {}
                 other => return Err(format!("operation {i}, {op:?}: {} instead of {done}", char::from(other))),

@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cowl::{BlockDevice, Finding, Pool};
+use cowl::{BlockDevice, Pool};
 
 use super::{Outcome, said};
 use crate::{
     FileDevice,
-    sim::{Config, Model, SimDisk, found, mount, start},
+    sim::{Config, Model, SimDisk, found, mount, sound, start},
 };
 
 /// A pool in a file.
@@ -82,10 +82,5 @@ pub fn open_and_judge(path: &Path, config: &Config, model: &mut Model) -> Outcom
     let mut pool = mount(device, &mut workspace).map_err(said("mount"))?;
     let seen = found(&mut pool).map_err(said("read"))?;
     model.adopt(&seen, config.sector_size)?;
-    let mut findings = Vec::new();
-    let mut scratch = vec![0; 4096];
-    pool.check(&mut scratch, true, &mut |finding| findings.push(*finding)).map_err(said("check"))?;
-    // A slot of the superblock that was being written may be torn.
-    findings.retain(|finding| !matches!(finding, Finding::SuperblockCopy { .. }));
-    if findings.is_empty() { Ok(()) } else { Err(format!("check: {findings:?}")) }
+    sound(&mut pool, true)
 }

@@ -36,6 +36,13 @@ pub enum Op {
     Kill,
 }
 
+impl Op {
+    /// When it has returned, it and everything before it is durable.
+    pub fn is_barrier(self) -> bool {
+        !matches!(self, Self::Write(..) | Self::Zero(..) | Self::Discard(..))
+    }
+}
+
 /// A small generator of numbers, the same on every machine.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);

@@ -21,6 +21,7 @@ mod model;
 mod run;
 pub mod strategy;
 mod trace;
+mod verdict;
 
 pub use config::Config;
 pub use disk::{Call, Failed, Fate, Image, Sector, SimDisk, garbage_byte};
@@ -28,3 +29,5 @@ pub use history::{Op, Rng, apply, found, merge_step, mount, random_op, start};
 pub use model::{Found, Layer, Layers, Model, Outcome, Ways, bytes_of, tag_of, value_of};
 pub use run::{Failure, Tally, crash_history, random_history, run_history};
 pub use trace::{Asked, Line, Region, Traced, is_commit};
+pub(crate) use verdict::text;
+pub use verdict::{leaves_nothing, recovered, sound, works_on};

@@ -1,12 +1,13 @@
 //! Running histories: against the model after every operation, warm and after a remount, and with power cuts.
 
-use cowl::{BlockDevice, Error, Finding, Merge, Pool};
+use cowl::{BlockDevice, Error, Pool};
 
 use super::{
     config::Config,
     disk::{Failed, Fate, Image, Sector, SimDisk},
-    history::{Op, Rng, apply, found, merge_step, mount, mount_options, random_op, start},
+    history::{Op, Rng, apply, found, mount, mount_options, random_op, start},
     model::{Model, bytes_of},
+    verdict::{leaves_nothing, recovered, sound, text, works_on},
 };
 
 /// What a run has done.
@@ -31,10 +32,6 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} after {:?}", self.what, self.history)
     }
-}
-
-fn text<T: std::fmt::Debug>(what: &str) -> impl Fn(T) -> String + '_ {
-    move |error| format!("{what}: {error:?}")
 }
 
 /// Runs a random history and compares everything after every operation.
@@ -106,7 +103,7 @@ fn history<B: BlockDevice<Error = Failed>>(
             let mut again = mount(disk.fork(), &mut second).map_err(text("mount beside"))?;
             let seen = found(&mut again).map_err(text("read beside"))?;
             model.compare_after_crash(&seen, config.sector_size).map_err(|why| format!("mounted beside: {why}"))?;
-            if done.is_multiple_of(2) { check(&mut pool) } else { check(&mut again) }?;
+            if done.is_multiple_of(2) { sound(&mut pool, true) } else { sound(&mut again, true) }?;
         }
         drop(pool);
         let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount after a kill"))?;
@@ -114,39 +111,9 @@ fn history<B: BlockDevice<Error = Failed>>(
         model.adopt(&seen, config.sector_size)?;
     }
     let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
-    check(&mut pool)?;
-    empty(&mut pool, &model, fresh)?;
+    sound(&mut pool, true)?;
+    leaves_nothing(&mut pool, &model, fresh)?;
     Ok(tally)
-}
-
-/// Deletes everything; nothing may be left.
-fn empty<B: BlockDevice<Error = Failed>>(
-    pool: &mut Pool<'_, SimDisk, B>,
-    model: &Model,
-    fresh: u64,
-) -> Result<(), String> {
-    for id in model.now.keys() {
-        pool.delete(cowl::LayerId(*id)).map_err(text("delete"))?;
-    }
-    loop {
-        match pool.merge_step(1) {
-            Ok(Merge::Idle) => break,
-            Ok(_) | Err(Error::BudgetTooSmall { .. }) => merge_step(pool, 200).map_err(text("merge"))?,
-            Err(error) => return Err(text("merge")(error)),
-        }
-    }
-    check(pool)?;
-    let (free, layers) = (pool.space().free, pool.info().layers);
-    if free == fresh && layers == 0 { Ok(()) } else { Err(format!("{free} free instead of {fresh}, {layers} layers")) }
-}
-
-fn check<B: BlockDevice<Error = Failed>>(pool: &mut Pool<'_, SimDisk, B>) -> Result<(), String> {
-    let mut findings = Vec::new();
-    let mut scratch = vec![0; 4096];
-    pool.check(&mut scratch, true, &mut |finding| findings.push(*finding)).map_err(text("check"))?;
-    // A slot of the superblock that was being written may be torn.
-    findings.retain(|finding| !matches!(finding, Finding::SuperblockCopy { .. }));
-    if findings.is_empty() { Ok(()) } else { Err(format!("check: {findings:?}")) }
 }
 
 /// Runs a history; at every device write of every operation, and after every operation, checks crash images: all of them where no
@@ -181,7 +148,7 @@ fn crashes(config: &Config, ops: &[Op], exact: usize, seed: u64, done: &mut usiz
             let before = model.clone();
             let applied = apply(&mut pool, &mut model, op).map_err(text("operation"))?;
             judge.tally.operations += u64::from(applied);
-            let during = before.during(&model, !matches!(op, Op::Write(..) | Op::Zero(..) | Op::Discard(..)));
+            let during = before.during(&model, op.is_barrier());
             for cut in disk.take_cuts() {
                 judge.images(&cut, &during, &mut rng)?;
             }
@@ -219,26 +186,9 @@ impl Judge {
         self.tally.images += 1;
         let sectors: Vec<Sector> = cut.after_cut(fate);
         let disk = SimDisk::from_sectors(self.config.sector_size, sectors);
-        let mut pool = mount(disk.clone(), &mut self.workspace).map_err(text("mount after a cut"))?;
-        let seen = found(&mut pool).map_err(text("read after a cut"))?;
-        let calls = disk.take_calls();
-        if calls != [super::disk::Call::Flush] {
-            return Err(format!("a mount that is not one flush: {calls:?}"));
-        }
+        let seen = recovered(&disk, &mut self.workspace)?;
         model.compare_after_crash(&seen, self.config.sector_size)?;
-        if self.tally.images.is_multiple_of(16) {
-            self.alive(disk, &seen)?;
-        }
-        Ok(())
-    }
-
-    /// The pool works, and goes on showing what it has shown.
-    fn alive(&mut self, disk: SimDisk, seen: &super::model::Found) -> Result<(), String> {
-        let mut pool = mount(disk, &mut self.workspace).map_err(text("mount again"))?;
-        pool.checkpoint().map_err(text("checkpoint after a cut"))?;
-        check(&mut pool)?;
-        let again = found(&mut pool).map_err(text("read again"))?;
-        if again == *seen { Ok(()) } else { Err("what was shown has changed".into()) }
+        if self.tally.images.is_multiple_of(16) { works_on(disk, &mut self.workspace, &seen) } else { Ok(()) }
     }
 }
 

@@ -6,7 +6,6 @@ use super::{
     choices::Choices,
     disk::{CrashDisk, Fault, Kind},
     judge::{Bench, Broken},
-    play::is_barrier,
     scenario::Scenario,
     token::Token,
     walk::Violation,
@@ -125,7 +124,7 @@ fn live_on(
 ) -> Result<(), Problem> {
     let seen = found(pool).map_err(said("a failed call keeps others from reading"))?;
     if kind == Kind::Read {
-        if result.is_err() && is_barrier(op) {
+        if result.is_err() && op.is_barrier() {
             model.refused();
             model
                 .compare(&seen, sector_size)

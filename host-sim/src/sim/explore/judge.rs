@@ -1,12 +1,13 @@
 //! What is asked of every image after a power cut.
 
-use cowl::{Finding, Pool};
+use cowl::Pool;
 
 use super::{disk::CrashDisk, play::tagged};
 use crate::sim::{
     disk::Call,
     history::{Op, apply, found, mount},
     model::{Model, Outcome},
+    verdict::sound,
 };
 
 /// Compares without deciding what sectors of data became: everything that they may hold must be allowed.
@@ -38,14 +39,13 @@ fn broken<E: std::fmt::Debug>(promise: Promise, what: &str) -> impl Fn(E) -> Bro
 pub struct Bench {
     /// The pool's workspace.
     pub workspace: Vec<u8>,
-    scratch: Vec<u8>,
     sector_size: usize,
 }
 
 impl Bench {
     /// For pools that need so large a workspace.
     pub fn new(workspace: Vec<u8>, sector_size: usize) -> Self {
-        Self { workspace, scratch: vec![0; 256], sector_size }
+        Self { workspace, sector_size }
     }
 
     /// Mounts the image and compares everything with what the model allows.
@@ -75,7 +75,7 @@ impl Bench {
         if !calls.is_empty() {
             return Err(Broken { promise: "O8", what: format!("reading wrote: {calls:?}") });
         }
-        check(&mut pool, &mut self.scratch)?;
+        check(&mut pool)?;
         Ok(outcome)
     }
 
@@ -88,7 +88,7 @@ impl Bench {
         let mut after = model.clone();
         disk.record();
         apply(&mut pool, &mut after, tagged(op, 200)).map_err(broken("O12", "it does not work any more"))?;
-        let during = model.during(&after, super::play::is_barrier(op));
+        let during = model.during(&after, op.is_barrier());
         Ok((during, after))
     }
 
@@ -103,18 +103,10 @@ impl Bench {
             let seen = found(&mut pool).map_err(broken("O12", "it cannot be read any more"))?;
             model.compare(&seen, self.sector_size).map_err(|what| Broken { promise: "O7", what })?;
         }
-        check(&mut pool, &mut self.scratch)
+        check(&mut pool)
     }
 }
 
-fn check(pool: &mut Pool<'_, CrashDisk>, scratch: &mut [u8]) -> Result<(), Broken> {
-    let mut first = None;
-    let mut report = |finding: &Finding| {
-        // A slot of the superblock that was being written may be torn.
-        if first.is_none() && !matches!(finding, Finding::SuperblockCopy { .. }) {
-            first = Some(*finding);
-        }
-    };
-    pool.check(scratch, false, &mut report).map_err(broken("O10", "it cannot be checked"))?;
-    first.map_or(Ok(()), |finding| Err(broken("O10", "check")(finding)))
+fn check(pool: &mut Pool<'_, CrashDisk>) -> Result<(), Broken> {
+    sound(pool, false).map_err(|what| Broken { promise: "O10", what })
 }

@@ -37,7 +37,7 @@ mod walk;
 pub use choices::Choices;
 pub use disk::{COUNTED, CrashDisk, Cut, Fault, TEARINGS};
 pub use judge::{Bench, Broken};
-pub use play::{Played, is_barrier};
+pub use play::Played;
 pub use scenario::{Scenario, Seed, Shape};
 pub use token::{Token, narrate};
 pub use walk::{Bound, Report, Shard, Violation, Watch, explore};

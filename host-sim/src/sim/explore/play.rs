@@ -7,6 +7,7 @@ use super::{
 use crate::sim::{
     history::{Op, apply, found, mount},
     model::Model,
+    verdict::text,
 };
 
 /// A history that was played, and what its last operation did.
@@ -26,21 +27,12 @@ pub struct Played {
     pub applied: bool,
 }
 
-/// The operation is a barrier: when it has returned, everything before it is durable.
-pub fn is_barrier(op: Op) -> bool {
-    !matches!(op, Op::Write(..) | Op::Zero(..) | Op::Discard(..))
-}
-
 /// The operation with a tag that no other one in the history has.
 pub fn tagged(op: Op, position: usize) -> Op {
     match op {
         Op::Write(volume, sector, count, _) => Op::Write(volume, sector, count, (position as u64 + 1) << 8 | 0x77),
         op => op,
     }
-}
-
-fn said<E: std::fmt::Debug>(what: &str) -> impl Fn(E) -> String + '_ {
-    move |error| format!("{what}: {error:?}")
 }
 
 impl Scenario {
@@ -72,15 +64,15 @@ impl Scenario {
             if at == history.len() {
                 disk.record();
             }
-            let mut pool = mount(disk.clone(), workspace).map_err(said("mount"))?;
-            let seen = found(&mut pool).map_err(said("read after a mount"))?;
+            let mut pool = mount(disk.clone(), workspace).map_err(text("mount"))?;
+            let seen = found(&mut pool).map_err(text("read after a mount"))?;
             model.adopt(&seen, self.config.sector_size)?;
             if at == history.len() {
                 let cuts = disk.cuts();
                 return Ok(Played { disk, cuts, during: model.clone(), after: model, barrier: true, applied: true });
             }
             while at + 1 < history.len() && history[at] != Op::Kill {
-                apply(&mut pool, &mut model, history[at]).map_err(said("operation"))?;
+                apply(&mut pool, &mut model, history[at]).map_err(text("operation"))?;
                 at += 1;
             }
             at += 1;
@@ -89,12 +81,12 @@ impl Scenario {
             }
             let (op, before) = (history[at - 1], model.clone());
             disk.record();
-            let applied = apply(&mut pool, &mut model, op).map_err(said("operation"))?;
+            let applied = apply(&mut pool, &mut model, op).map_err(text("operation"))?;
             let cuts = disk.cuts();
-            let seen = found(&mut pool).map_err(said("read"))?;
+            let seen = found(&mut pool).map_err(text("read"))?;
             model.compare(&seen, self.config.sector_size).map_err(|what| format!("in the running pool: {what}"))?;
-            let during = before.during(&model, is_barrier(op));
-            return Ok(Played { disk, cuts, during, after: model, barrier: is_barrier(op), applied });
+            let during = before.during(&model, op.is_barrier());
+            return Ok(Played { disk, cuts, during, after: model, barrier: op.is_barrier(), applied });
         }
     }
 }

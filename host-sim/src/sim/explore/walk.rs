@@ -10,7 +10,7 @@ use super::{
     commit_point::CommitPoint,
     disk::{CrashDisk, Cut},
     judge::{Bench, Broken},
-    play::{Played, is_barrier},
+    play::Played,
     scenario::{Scenario, Seed, Shape},
     token::Token,
 };
@@ -403,7 +403,7 @@ impl Search<'_> {
         let op = self.scenario.second[op];
         let (during, after) = self.bench.go_on(disk, model, op)?;
         let cuts = disk.cuts();
-        let ways = cuts.len() - usize::from(!is_barrier(op));
+        let ways = cuts.len() - usize::from(!op.is_barrier());
         if ways == 0 {
             *choices = disk.take_choices();
             return Ok(Run { outcome, images: 0 });
