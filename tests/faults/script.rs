@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cowl::{BlockDevice, Error, LayerFlags, LayerId, LayerKind, Pool};
 use cowl_host::sim::{
-    Config, Fate, Found, Image, Layer, Layers, Model, Op, Sector, SimDisk, apply, found, mount, start, tag_of,
+    Config, Fate, Found, Image, Layer, Layers, Model, Op, Sector, SimDisk, apply, found, garbage_byte, mount, start,
+    tag_of,
 };
 use cowl_tests::{
     contents::{findings, is_spare_copy},
@@ -85,7 +86,7 @@ pub struct Seen {
 impl Seen {
     /// Sectors that hold these bytes are torn ones.
     pub fn call_torn(&mut self, bytes: &[u8], sector_size: usize) {
-        let garbage: Vec<u8> = (0..sector_size).map(|i| (i as u8).wrapping_mul(31) ^ 0xa5).collect();
+        let garbage: Vec<u8> = (0..sector_size).map(|at| garbage_byte(false, at)).collect();
         for (_, content) in self.found.values_mut() {
             content
                 .chunks_mut(sector_size)

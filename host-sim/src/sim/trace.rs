@@ -140,6 +140,8 @@ pub struct Traced<D> {
     number: u64,
 }
 
+super::faults::wrapper!(Traced);
+
 impl<D: BlockDevice> Traced<D> {
     /// Nothing is written down yet.
     pub fn new(device: D) -> Self {
@@ -159,21 +161,6 @@ impl<D: BlockDevice> Traced<D> {
     /// How often this was asked, among the lines so far.
     pub fn count(&self, asked: Asked) -> usize {
         self.lines.iter().filter(|line| line.asked == asked).count()
-    }
-
-    /// The device below.
-    pub fn inner(&self) -> &D {
-        &self.device
-    }
-
-    /// The device below, to be changed.
-    pub fn inner_mut(&mut self) -> &mut D {
-        &mut self.device
-    }
-
-    /// Takes the wrapper off.
-    pub fn into_inner(self) -> D {
-        self.device
     }
 
     fn learn(&mut self, bytes: &[u8]) {

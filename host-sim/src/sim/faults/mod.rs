@@ -60,6 +60,8 @@ mod tear;
 
 use cowl::BlockDevice;
 
+use super::disk::garbage_byte;
+
 pub use abandon::{Abandoning, finished};
 pub use cache::{Loss, WriteCache};
 pub use changing::{Change, Changing};
@@ -202,16 +204,17 @@ macro_rules! pass {
     };
 }
 
-use {pass, triggered, wrapper};
+pub(super) use wrapper;
+use {pass, triggered};
 
 /// Bytes in a sector of the device.
 fn sector_size<D: BlockDevice>(device: &D) -> usize {
     device.geometry().sector_size as usize
 }
 
-/// Garbage as [`is_garbage`](super::is_garbage) knows it.
+/// Garbage as the model knows it.
 fn garbage(buffer: &mut [u8]) {
-    for (i, byte) in buffer.iter_mut().enumerate() {
-        *byte = (i as u8).wrapping_mul(31) ^ 0xa5;
+    for (at, byte) in buffer.iter_mut().enumerate() {
+        *byte = garbage_byte(false, at);
     }
 }
