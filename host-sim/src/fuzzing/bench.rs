@@ -1,6 +1,6 @@
 //! Where runs take place: pools that were formatted once.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, fmt::Debug, rc::Rc};
 
 use cowl::{BlockDevice, LayerFlags, Pool};
 
@@ -68,6 +68,19 @@ impl Start {
     /// A copy of the disk.
     pub(super) fn disk(&self) -> SimDisk {
         self.disk.fork()
+    }
+}
+
+/// Plays a run on the pool of that number; what goes wrong is told with the story so far.
+pub(super) fn play<E: Debug>(
+    choice: u8,
+    input: &mut Input<'_>,
+    run: impl FnOnce(&Start, &mut Input<'_>, &mut Vec<E>) -> Result<(), String>,
+) {
+    let start = Start::of(choice);
+    let mut story = Vec::new();
+    if let Err(what) = run(&start, input, &mut story) {
+        panic!("{what} after {story:?} on {:?}", start.config);
     }
 }
 

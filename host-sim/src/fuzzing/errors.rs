@@ -3,7 +3,7 @@
 use cowl::{Error, LayerId, Pool};
 
 use super::{
-    bench::{Start, power_cut},
+    bench::{Start, play, power_cut},
     faulty::{Fault, Faulty, Kind, Plan, Stored, Told},
     input::Input,
 };
@@ -16,11 +16,8 @@ use crate::sim::{Fate, Model, Op, apply, found, mount, sound, text, value_of};
 /// it has everything that was acknowledged.
 pub fn errors(data: &[u8]) {
     let mut input = Input::new(data);
-    let start = Start::of(input.byte());
-    let mut story = Vec::new();
-    if let Err(what) = run(&start, &mut input, &mut story) {
-        panic!("{what} after {story:?} on {:?}", start.config);
-    }
+    let choice = input.byte();
+    play(choice, &mut input, run);
 }
 
 /// What happened, to be told if it goes wrong.

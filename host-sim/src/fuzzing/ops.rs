@@ -1,6 +1,9 @@
 //! `ops`: any history against the model.
 
-use super::{bench::Start, input::Input};
+use super::{
+    bench::{Start, play},
+    input::Input,
+};
 use crate::sim::{Op, apply, found, leaves_nothing, mount, sound, text};
 
 /// The first byte has this bit: everything is compared after every operation, not only at the end of each mount. What that
@@ -14,11 +17,7 @@ const EMPTY: u8 = 0x80;
 pub fn ops(data: &[u8]) {
     let mut input = Input::new(data);
     let choice = input.byte();
-    let start = Start::of(choice % LOOK);
-    let mut history = Vec::new();
-    if let Err(what) = run(&start, &mut input, choice, &mut history) {
-        panic!("{what} after {history:?} on {:?}", start.config);
-    }
+    play(choice % LOOK, &mut input, |start, input, history| run(start, input, choice, history));
 }
 
 fn run(start: &Start, input: &mut Input<'_>, choice: u8, history: &mut Vec<Op>) -> Result<(), String> {

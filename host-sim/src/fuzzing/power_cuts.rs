@@ -1,7 +1,7 @@
 //! `power_cuts`: a history in which the power fails wherever the bytes say, as often as they say.
 
 use super::{
-    bench::{Start, power_cut},
+    bench::{Start, play, power_cut},
     input::Input,
 };
 use crate::sim::{Call, Fate, Op, apply, found, mount, sound, text};
@@ -11,11 +11,8 @@ use crate::sim::{Call, Fate, Op, apply, found, mount, sound, text};
 /// recovery.
 pub fn power_cuts(data: &[u8]) {
     let mut input = Input::new(data);
-    let start = Start::of(input.byte());
-    let mut story = Vec::new();
-    if let Err(what) = run(&start, &mut input, &mut story) {
-        panic!("{what} after {story:?} on {:?}", start.config);
-    }
+    let choice = input.byte();
+    play(choice, &mut input, run);
 }
 
 /// What happened, to be told if it goes wrong.
