@@ -4,10 +4,16 @@ use cowl::{Error, LayerId, Pool};
 
 use super::{
     bench::{Start, play, power_cut},
-    faulty::{Fault, Faulty, Kind, Plan, Stored, Told},
     input::Input,
 };
-use crate::sim::{Fate, Model, Op, apply, found, mount, sound, text, value_of};
+use crate::sim::{
+    Fate, Found, Model, Op, SimDisk, apply,
+    faults::{Calls, Failing, Injected, Left, When},
+    found, mount, sound, text, value_of,
+};
+
+/// A disk that fails on demand.
+type Faulty = Failing<SimDisk>;
 
 /// Runs the history that the bytes are, on a device of which they let single reads, writes and flushes fail, once or for good.
 ///
@@ -25,8 +31,9 @@ pub fn errors(data: &[u8]) {
 #[allow(dead_code, reason = "printed with Debug")]
 enum Event {
     Did(Op),
-    Planned(Fault),
-    Failed(Kind),
+    /// These calls will fail, and so much comes of them.
+    Planned(Calls, When, Left),
+    Failed(Calls),
     /// The power failed, and so the pending sectors were left.
     Cut(Vec<Fate>),
 }
@@ -46,31 +53,31 @@ fn run(start: &Start, input: &mut Input<'_>, story: &mut Vec<Event>) -> Result<(
     let mut workspace = start.config.workspace();
     let mut model = start.model.clone();
     loop {
-        let plan = Plan::default();
-        let mut pool = mount(Faulty::new(disk.clone(), plan.clone()), &mut workspace).map_err(text("mount"))?;
+        let device = Faulty::new(disk.clone(), Calls::Reads, When::NEVER);
+        let mut pool = mount(device, &mut workspace).map_err(text("mount"))?;
         model.adopt(&found(&mut pool).map_err(text("read after a mount"))?, size)?;
         let mut next = Next::Goes;
         while matches!(next, Next::Goes) {
             if !input.goes_on() {
-                plan.set(None);
+                pool.device_mut().strike(When::NEVER);
                 pool.checkpoint().map_err(text("last checkpoint"))?;
                 model.compare(&found(&mut pool).map_err(text("last read"))?, size)?;
                 return sound(&mut pool, true);
             }
             let kind = input.byte();
             if kind >= 0xd0 {
-                let fault = fault(kind, input.byte());
-                story.push(Event::Planned(fault));
-                plan.set(Some(fault));
+                let (calls, when, left) = fault(kind, input.byte());
+                story.push(Event::Planned(calls, when, left));
+                pool.device_mut().plan(calls, when, left);
                 continue;
             }
             let op = input.op(kind);
             story.push(Event::Did(op));
-            next = if op == Op::Kill { Next::Mount } else { step(&mut pool, &mut model, op, &plan, story)? };
+            next = if op == Op::Kill { Next::Mount } else { step(&mut pool, &mut model, op, story)? };
         }
         let poisoned = matches!(next, Next::Poisoned);
         if poisoned {
-            stays_poisoned(&mut pool, &plan)?;
+            stays_poisoned(&mut pool)?;
             model.compare_after_crash(&found(&mut pool).map_err(text("read of a poisoned pool"))?, size)?;
         }
         drop(pool);
@@ -82,45 +89,45 @@ fn run(start: &Start, input: &mut Input<'_>, story: &mut Vec<Event>) -> Result<(
     }
 }
 
-fn fault(kind: u8, choice: u8) -> Fault {
-    Fault {
-        kind: match kind % 4 {
-            0 => Kind::Read,
-            1 => Kind::Flush,
-            _ => Kind::Write,
-        },
-        after: choice & 31,
-        lasting: choice & 32 != 0,
-        stored: match choice >> 6 {
-            0 => Stored::Nothing,
-            1 => Stored::Torn,
-            _ => Stored::Everything,
-        },
-    }
+fn fault(kind: u8, choice: u8) -> (Calls, When, Left) {
+    let calls = match kind % 4 {
+        0 => Calls::Reads,
+        1 => Calls::Flushes,
+        _ => Calls::Writes,
+    };
+    let after = u64::from(choice & 31);
+    let when = if choice & 32 != 0 { When::from(after) } else { When::once(after) };
+    let left = match choice >> 6 {
+        0 => Left::Nothing,
+        1 => Left::Half,
+        _ => Left::All,
+    };
+    (calls, when, left)
+}
+
+/// Reads everything while nothing fails.
+fn look(pool: &mut Pool<'_, Faulty>) -> Result<Found, String> {
+    pool.device_mut().pause(true);
+    let seen = found(pool).map_err(text("read"));
+    pool.device_mut().pause(false);
+    seen
 }
 
 /// One operation, and what it must leave if the device fails in it.
-fn step(
-    pool: &mut Pool<'_, Faulty>,
-    model: &mut Model,
-    op: Op,
-    plan: &Plan,
-    story: &mut Vec<Event>,
-) -> Result<Next, String> {
+fn step(pool: &mut Pool<'_, Faulty>, model: &mut Model, op: Op, story: &mut Vec<Event>) -> Result<Next, String> {
     let result = apply(pool, model, op);
-    let failed = plan.take_failed();
+    let failed = pool.device_mut().take_struck();
     match (result, failed) {
         (Ok(_), None) => {
-            let seen = plan.pause(|| found(pool).map_err(text("read")))?;
-            model.compare(&seen, size_of_sector(pool))?;
+            model.compare(&look(pool)?, size_of_sector(pool))?;
             Ok(Next::Goes)
         }
-        (Err(Error::Device(Told(kind))), Some(struck)) if kind == struck => {
-            story.push(Event::Failed(kind));
-            if kind != Kind::Read {
+        (Err(Error::Device(Injected::Fault)), Some(struck)) => {
+            story.push(Event::Failed(struck));
+            if struck != Calls::Reads {
                 return Ok(Next::Poisoned);
             }
-            unchanged(pool, model, op, plan)?;
+            unchanged(pool, model, op)?;
             Ok(Next::Goes)
         }
         (result, failed) => Err(format!("the device failed with {failed:?}, the operation returned {result:?}")),
@@ -128,11 +135,11 @@ fn step(
 }
 
 /// After a read that failed: an operation on layers has changed nothing; of a write, each sector is done or not.
-fn unchanged(pool: &mut Pool<'_, Faulty>, model: &mut Model, op: Op, plan: &Plan) -> Result<(), String> {
+fn unchanged(pool: &mut Pool<'_, Faulty>, model: &mut Model, op: Op) -> Result<(), String> {
     if pool.info().poisoned {
         return Err("a read that failed has poisoned the pool".into());
     }
-    let seen = plan.pause(|| found(pool).map_err(text("read after an error")))?;
+    let seen = look(pool)?;
     let size = size_of_sector(pool);
     if op.is_barrier() {
         model.refused();
@@ -150,8 +157,8 @@ fn size_of_sector(pool: &Pool<'_, Faulty>) -> usize {
 }
 
 /// Whatever would change something is refused, and no flush reports success.
-fn stays_poisoned(pool: &mut Pool<'_, Faulty>, plan: &Plan) -> Result<(), String> {
-    plan.set(None);
+fn stays_poisoned(pool: &mut Pool<'_, Faulty>) -> Result<(), String> {
+    pool.device_mut().strike(When::NEVER);
     let sector = vec![0; size_of_sector(pool)];
     let refused = [
         pool.flush(),

@@ -18,7 +18,6 @@
 
 mod bench;
 mod errors;
-mod faulty;
 mod flat;
 mod format;
 mod hostile;

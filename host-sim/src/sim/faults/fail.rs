@@ -39,6 +39,8 @@ pub struct Failing<D> {
     trigger: Trigger,
     left: Left,
     sector: Option<u64>,
+    paused: bool,
+    struck: Option<Calls>,
 }
 
 wrapper!(Failing);
@@ -47,13 +49,29 @@ triggered!(Failing);
 impl<D> Failing<D> {
     /// These calls fail, and nothing comes of them.
     pub fn new(device: D, calls: Calls, when: When) -> Self {
-        Self { device, calls, trigger: Trigger::new(when), left: Left::Nothing, sector: None }
+        let trigger = Trigger::new(when);
+        Self { device, calls, trigger, left: Left::Nothing, sector: None, paused: false, struck: None }
     }
 
     /// Something comes of them.
     #[must_use]
     pub fn leaving(self, left: Left) -> Self {
         Self { left, ..self }
+    }
+
+    /// Counts from 0 again, and strikes other calls.
+    pub fn plan(&mut self, calls: Calls, when: When, left: Left) {
+        (self.calls, self.trigger, self.left) = (calls, Trigger::new(when), left);
+    }
+
+    /// While it is paused no call is counted, and none fails.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// What kind of call was struck last, told once.
+    pub fn take_struck(&mut self) -> Option<Calls> {
+        self.struck.take()
     }
 
     /// Only transfers that touch this sector are counted: a bad one.
@@ -68,7 +86,11 @@ impl<D: BlockDevice> Failing<D> {
         let end = sector + (length / sector_size(&self.device)) as u64;
         let touched = self.sector.is_none_or(|bad| (sector..end).contains(&bad));
         let changes = self.calls == Calls::Changes && matches!(call, Calls::Writes | Calls::Flushes);
-        touched && (self.calls == call || changes) && self.trigger.next()
+        let struck = touched && (self.calls == call || changes) && !self.paused && self.trigger.next();
+        if struck {
+            self.struck = Some(call);
+        }
+        struck
     }
 
     fn write_half(&mut self, sector: u64, buffer: &[u8]) -> Result<(), D::Error> {
