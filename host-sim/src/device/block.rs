@@ -1,21 +1,39 @@
 //! A pool on a Linux block device: a disk, a partition, a logical volume, a loop device.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io,
     os::unix::fs::{FileTypeExt, OpenOptionsExt},
     path::Path,
 };
 
-use cowl::{BlockDevice, Geometry};
+use cowl::Geometry;
 use rustix::fs::{OFlags, ioctl_blkpbszget, ioctl_blksszget};
 
-use super::{DeviceError, FileOptions, file::lock, ioctl, raw::Raw};
+use super::{
+    DeviceError, FileOptions,
+    file::lock,
+    ioctl,
+    opened::{Kind, Opened},
+};
 
 /// A device over a Linux block device. Size, sector size and physical unit come from the kernel; opened to write it is
 /// held exclusively (`O_EXCL`), which a mounted file system, a volume group or a second cowl prevents.
+pub type LinuxBlockDevice = Opened<Special>;
+
+/// Marks devices over Linux block devices.
 #[derive(Debug)]
-pub struct LinuxBlockDevice(Raw);
+pub struct Special;
+
+impl Kind for Special {
+    fn size(file: &File) -> io::Result<u64> {
+        ioctl::size(file)
+    }
+
+    fn punch(file: &File, offset: u64, length: u64) -> rustix::io::Result<()> {
+        ioctl::discard(file, offset, length)
+    }
+}
 
 impl LinuxBlockDevice {
     /// Opens the block device to write.
@@ -50,47 +68,6 @@ impl LinuxBlockDevice {
         let physical_size = ioctl_blkpbszget(&file).map_or(sector_size, |size| size.max(sector_size));
         let geometry =
             Geometry { physical_size, read_only, discard: options.discards(), ..Geometry::new(sector_size, 0) };
-        let mut device = Self(Raw::new(file, path, geometry));
-        device.refresh()?;
-        Ok(device)
-    }
-
-    /// Takes in a size that has changed since the device was opened.
-    ///
-    /// # Errors
-    /// The size cannot be read.
-    pub fn refresh(&mut self) -> Result<(), DeviceError> {
-        let size = ioctl::size(&self.0.file).map_err(|error| DeviceError::new("open", &self.0.path, error))?;
-        self.0.geometry.sectors = size / u64::from(self.0.geometry.sector_size);
-        Ok(())
-    }
-
-    /// The device's path.
-    pub fn path(&self) -> &Path {
-        &self.0.path
-    }
-}
-
-impl BlockDevice for LinuxBlockDevice {
-    type Error = DeviceError;
-
-    fn geometry(&self) -> Geometry {
-        self.0.geometry
-    }
-
-    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
-        self.0.read(sector, buffer)
-    }
-
-    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), DeviceError> {
-        self.0.write(sector, buffer)
-    }
-
-    fn flush(&mut self) -> Result<(), DeviceError> {
-        self.0.flush()
-    }
-
-    fn discard(&mut self, sector: u64, count: u64) -> Result<(), DeviceError> {
-        self.0.discard(sector, count, ioctl::discard)
+        Self::new(file, path, geometry)
     }
 }

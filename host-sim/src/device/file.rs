@@ -6,10 +6,14 @@ use std::{
     path::Path,
 };
 
-use cowl::{BlockDevice, Geometry};
+use cowl::Geometry;
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::{DeviceError, raw::Raw, signature::pool_shape};
+use super::{
+    DeviceError,
+    opened::{Kind, Opened},
+    signature::pool_shape,
+};
 
 /// How to open a file or block device.
 #[derive(Debug, Clone, Default)]
@@ -104,9 +108,7 @@ impl FileOptions {
             discard: !self.no_discard,
             ..Geometry::new(sector_size, 0)
         };
-        let mut device = FileDevice(Raw::new(file, path, geometry));
-        device.refresh()?;
-        Ok(device)
+        Opened::new(file, path, geometry)
     }
 }
 
@@ -120,9 +122,22 @@ pub(super) fn lock(file: &File, path: &Path, shared: bool) -> Result<(), DeviceE
     }
 }
 
-/// A device over a regular file: sparse, locked while it is open, holes punched where blocks are discarded.
+/// Marks devices over regular files.
 #[derive(Debug)]
-pub struct FileDevice(Raw);
+pub struct Regular;
+
+impl Kind for Regular {
+    fn size(file: &File) -> io::Result<u64> {
+        Ok(file.metadata()?.len())
+    }
+
+    fn punch(file: &File, offset: u64, length: u64) -> rustix::io::Result<()> {
+        fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, length)
+    }
+}
+
+/// A device over a regular file: sparse, locked while it is open, holes punched where blocks are discarded.
+pub type FileDevice = Opened<Regular>;
 
 impl FileDevice {
     /// Opens an existing file with the default [`FileOptions`].
@@ -141,63 +156,17 @@ impl FileDevice {
         FileOptions::new().create(path, size)
     }
 
-    /// Takes in a size that has changed since the file was opened.
-    ///
-    /// # Errors
-    /// The size cannot be read.
-    pub fn refresh(&mut self) -> Result<(), DeviceError> {
-        let length = self.0.file.metadata().map_err(|error| DeviceError::new("open", &self.0.path, error))?.len();
-        self.0.geometry.sectors = length / u64::from(self.0.geometry.sector_size);
-        Ok(())
-    }
-
     /// Makes the file longer; what is added reads zeros.
     ///
     /// # Errors
     /// `size` is less than the file has, or the file system refuses.
     pub fn extend(&mut self, size: u64) -> Result<(), DeviceError> {
-        let failed = |error| DeviceError::new("extend", &self.0.path, error);
-        if size < self.0.file.metadata().map_err(failed)?.len() {
+        let failed = |error| DeviceError::new("extend", self.path(), error);
+        if size < Regular::size(self.file()).map_err(failed)? {
             return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is longer than that already")));
         }
-        self.0.file.set_len(size).map_err(failed)?;
+        self.file().set_len(size).map_err(failed)?;
         self.refresh()
-    }
-
-    /// The file's path.
-    pub fn path(&self) -> &Path {
-        &self.0.path
-    }
-
-    /// The open file.
-    pub fn file(&self) -> &File {
-        &self.0.file
-    }
-}
-
-impl BlockDevice for FileDevice {
-    type Error = DeviceError;
-
-    fn geometry(&self) -> Geometry {
-        self.0.geometry
-    }
-
-    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
-        self.0.read(sector, buffer)
-    }
-
-    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), DeviceError> {
-        self.0.write(sector, buffer)
-    }
-
-    fn flush(&mut self) -> Result<(), DeviceError> {
-        self.0.flush()
-    }
-
-    fn discard(&mut self, sector: u64, count: u64) -> Result<(), DeviceError> {
-        self.0.discard(sector, count, |file, offset, length| {
-            fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, length)
-        })
     }
 }
 

@@ -12,7 +12,7 @@ mod block;
 mod error;
 mod file;
 mod ioctl;
-mod raw;
+mod opened;
 mod signature;
 
 use std::{fs, io, path::Path};
@@ -22,6 +22,7 @@ use cowl::{BlockDevice, Geometry};
 pub use block::LinuxBlockDevice;
 pub use error::DeviceError;
 pub use file::{FileDevice, FileOptions};
+pub use opened::{Kind, Opened};
 pub use signature::{PoolShape, identify, pool_shape};
 
 /// A file or a block device, whichever the path names.
