@@ -4,6 +4,7 @@
 
 use cowl::LayerFlags;
 use cowl_host::sim::{Config, Op, Rng, crash_history, random_op};
+use cowl_tests::histories;
 
 const ALPHABET: [Op; 10] = [
     Op::Write(0, 0, 1, 1),
@@ -18,13 +19,10 @@ const ALPHABET: [Op; 10] = [
     Op::Kill,
 ];
 
-/// Every history of a length over the alphabet; images of up to six pending sectors are all checked.
+/// Every history of a length over the alphabet; images of up to four pending sectors are all checked.
 fn all_histories(config: &Config, length: u32) -> u64 {
     let mut images = 0;
-    for number in 0..(ALPHABET.len() as u64).pow(length) {
-        let ops: Vec<Op> = (0..length)
-            .map(|i| ALPHABET[(number / (ALPHABET.len() as u64).pow(i)) as usize % ALPHABET.len()])
-            .collect();
+    for (number, ops) in (0..).zip(histories(&ALPHABET, length)) {
         images += crash_history(config, &ops, 4, number).unwrap_or_else(|why| panic!("history {number}: {why}")).images;
     }
     images

@@ -2,8 +2,8 @@
 
 #![allow(clippy::cast_possible_truncation)]
 
-use cowl::{BlockDevice, Error, FormatOptions, LayerFlags, MountOptions, Object, Pool, crc32c, format::Superblock};
-use cowl_tests::{SparseDisk, named};
+use cowl::{BlockDevice, Error, FormatOptions, LayerFlags, MountOptions, Object, Pool, format::Superblock};
+use cowl_tests::{SparseDisk, edit::change_superblocks, named};
 
 fn sample(flags: LayerFlags) -> SparseDisk {
     let mut disk = SparseDisk::new(512, 400 * 512);
@@ -94,14 +94,7 @@ fn a_flipped_bit_of_data_is_located_by_scrub() {
 fn unknown_versions_and_features_are_refused_by_name() {
     let change = |change: &dyn Fn(&mut Superblock)| {
         let mut disk = sample(LayerFlags::empty());
-        for slot in 0..4u8 {
-            let mut bytes = [0; 512];
-            disk.read(u64::from(slot), &mut bytes).unwrap();
-            let mut superblock = Superblock::decode(&bytes, crc32c).expect("all four slots are in use");
-            change(&mut superblock);
-            superblock.encode(&mut bytes, slot, crc32c);
-            disk.write(u64::from(slot), &bytes).unwrap();
-        }
+        change_superblocks(&mut disk, change);
         disk
     };
     let mount = |disk: &mut SparseDisk, read_only: bool| {

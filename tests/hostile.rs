@@ -1,10 +1,14 @@
 //! Images that somebody has made to harm: found by the fuzzer `hostile_image`, kept by name.
 
 use cowl::{
-    BlockDevice, Error, FormatOptions, LayerFlags, LayerId, MountOptions, Object, Pool, crc32c,
+    BlockDevice, Error, FormatOptions, LayerFlags, LayerId, MountOptions, Object, Pool,
     format::{Entry, Superblock},
 };
-use cowl_tests::{SparseDisk, edit::Image, named};
+use cowl_tests::{
+    SparseDisk,
+    edit::{Image, change_superblocks},
+    named,
+};
 
 /// A pool with a volume of forty blocks, a snapshot of it and one more write.
 fn sample() -> SparseDisk {
@@ -21,18 +25,6 @@ fn sample() -> SparseDisk {
     disk
 }
 
-/// Changes all four slots of the superblock; their checksums are right.
-fn change(disk: &mut SparseDisk, change: &dyn Fn(&mut Superblock)) {
-    for slot in 0..4u8 {
-        let mut bytes = [0; 512];
-        disk.read(u64::from(slot), &mut bytes).unwrap();
-        let mut superblock = Superblock::decode(&bytes, crc32c).expect("all four slots are in use");
-        change(&mut superblock);
-        superblock.encode(&mut bytes, slot, crc32c);
-        disk.write(u64::from(slot), &bytes).unwrap();
-    }
-}
-
 fn mount<'w>(
     disk: &'w mut SparseDisk,
     workspace: &'w mut [u8],
@@ -44,7 +36,7 @@ fn mount<'w>(
 #[test]
 fn a_catalog_that_claims_four_billion_layers_is_listed_at_once() {
     let mut disk = sample();
-    change(&mut disk, &|sb| sb.next_layer = u32::MAX);
+    change_superblocks(&mut disk, &|sb| sb.next_layer = u32::MAX);
     let mut workspace = vec![0; 1 << 16];
     let mut pool = mount(&mut disk, &mut workspace).unwrap();
     let names: Vec<String> = pool.layers().map(|layer| layer.unwrap().name.to_string()).collect();
@@ -101,7 +93,7 @@ fn sums_that_the_device_cannot_hold_are_damage() {
         }];
     for (i, one) in changes.iter().enumerate() {
         let mut disk = sample();
-        change(&mut disk, one);
+        change_superblocks(&mut disk, one);
         let mut workspace = vec![0; 1 << 16];
         assert_eq!(mount(&mut disk, &mut workspace).map(drop), Err(damaged), "change {i}");
     }

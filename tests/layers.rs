@@ -1,6 +1,6 @@
 //! The verbs on layers: what they do, and what they refuse.
 
-use cowl::{Attributes, Error, FormatOptions, LayerFlags, LayerId, LayerKind, Merge, MountOptions, Pool, SnapshotOf};
+use cowl::{Attributes, Error, FormatOptions, LayerFlags, LayerId, LayerKind, MountOptions, Pool, SnapshotOf};
 use cowl_tests::{CountedPool, SparseDisk, formatted, mounted, named};
 
 fn pool(workspace: &mut Vec<u8>) -> CountedPool<'_> {
@@ -12,10 +12,6 @@ fn first(pool: &mut CountedPool<'_>, layer: LayerId) -> u8 {
     let mut read = [0; 512];
     pool.read(layer, 0, &mut read).unwrap();
     read[0]
-}
-
-fn merge_all(pool: &mut CountedPool<'_>) {
-    while pool.merge_step(5000).unwrap() != Merge::Idle {}
 }
 
 #[test]
@@ -64,7 +60,7 @@ fn each_layer_keeps_its_own_size_and_what_was_cut_off_reads_zeros() {
     assert_eq!(pool.read(small, 7, &mut [0; 512]), Err(Error::OutOfRange { sectors: 7 }));
     pool.rollback(volume, large, 1, None).unwrap();
     assert_eq!(pool.layer(volume).unwrap().sectors, 2000);
-    merge_all(&mut pool);
+    pool.merge_all(5000).unwrap();
     pool.read(volume, 1999, &mut read[..512]).unwrap();
     assert_eq!(read[..512], [5; 512]);
 }
@@ -126,7 +122,7 @@ fn attachments_commit_with_their_snapshot_and_go_with_it() {
     for layer in [snapshot, volume] {
         pool.delete(layer).unwrap();
     }
-    merge_all(&mut pool);
+    pool.merge_all(5000).unwrap();
     assert_eq!((pool.space().free, pool.info().layers), (fresh, 0));
 }
 
@@ -142,7 +138,7 @@ fn a_staged_attachment_that_nobody_took_is_gone_after_the_next_mount() {
     pool.unmount().unwrap();
     let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
     assert_eq!(pool.layer(staged), Err(Error::NoSuchLayer(staged)));
-    while pool.merge_step(5000).unwrap() != Merge::Idle {}
+    pool.merge_all(5000).unwrap();
     assert_eq!(pool.space().free, fresh);
 }
 
@@ -162,7 +158,7 @@ fn names_are_unique_while_a_layer_lives_and_numbers_for_ever() {
     pool.delete(snapshot).unwrap();
     assert_eq!(pool.layer(snapshot), Err(Error::NoSuchLayer(snapshot)));
     let again = pool.snapshot(volume, &named("s")).unwrap();
-    merge_all(&mut pool);
+    pool.merge_all(5000).unwrap();
     assert!(again > snapshot);
     let listed: Vec<LayerId> = pool.layers().map(|info| info.unwrap().id).collect();
     assert_eq!(listed, [volume, again]);
@@ -243,7 +239,7 @@ fn what_if_and_deltas_say_exactly_what_deleting_frees() {
         for layer in chosen {
             pool.delete(layer).unwrap();
         }
-        merge_all(&mut pool);
+        pool.merge_all(5000).unwrap();
         let after = owned(&mut pool);
         assert_eq!((answer.data, answer.nodes), (before.0 - after.0, before.1 - after.1), "set {set:b}");
     }

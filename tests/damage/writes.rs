@@ -20,7 +20,10 @@ use cowl_host::sim::{
     faults::{Misplaced, Place, Shown, Stale, When},
     found, mount, start, tag_of,
 };
-use cowl_tests::contents::{Detected, damage, findings, is_spare_copy, unchecked_data};
+use cowl_tests::{
+    contents::{Detected, damage, findings, is_spare_copy, unchecked_data},
+    histories,
+};
 
 const ALPHABET: [Op; 9] = [
     Op::Write(0, 0, 1, 11),
@@ -335,8 +338,7 @@ fn all(flags: LayerFlags, alphabet: &[Op], length: u32, targets_each: usize) -> 
     let mut tally = Tally::default();
     for start in starts(flags) {
         let mut workspace = start.config.workspace();
-        for number in 0..alphabet.len().pow(length) {
-            let ops: Vec<Op> = (0..length).map(|i| alphabet[number / alphabet.len().pow(i) % alphabet.len()]).collect();
+        for ops in histories(alphabet, length) {
             history(&start, &ops, targets_each, &mut tally, &mut workspace);
         }
     }

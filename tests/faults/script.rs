@@ -190,7 +190,7 @@ impl World {
     /// What is expected in the middle of a step: `self` is before it.
     #[must_use]
     pub fn during(self, after: &Self, step: Step) -> Self {
-        let barrier = !matches!(step, Do(Op::Write(..) | Op::Zero(..) | Op::Discard(..)));
+        let barrier = !matches!(step, Do(op) if !op.is_barrier());
         let extras_after = Some(after.extras.clone());
         Self { model: self.model.during(&after.model, barrier), extras_after, ..self }
     }

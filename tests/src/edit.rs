@@ -7,6 +7,21 @@ use cowl::{
 
 use crate::SparseDisk;
 
+/// Changes all four slots of the superblock of a pool of 512-byte blocks; their checksums are right.
+///
+/// # Panics
+/// Not all slots are in use.
+pub fn change_superblocks(disk: &mut SparseDisk, change: &dyn Fn(&mut Superblock)) {
+    for slot in 0..4u8 {
+        let mut bytes = [0; 512];
+        disk.read(slot.into(), &mut bytes).expect("a slot");
+        let mut superblock = Superblock::decode(&bytes, crc32c).expect("all four slots are in use");
+        change(&mut superblock);
+        superblock.encode(&mut bytes, slot, crc32c);
+        disk.write(slot.into(), &bytes).expect("a slot");
+    }
+}
+
 /// A pool on a disk of 512-byte sectors, unmounted, to be changed behind its back.
 #[derive(Debug, Clone)]
 pub struct Image {
@@ -14,6 +29,16 @@ pub struct Image {
     pub disk: SparseDisk,
     /// The newest superblock; [`seal`](Self::seal) writes it back.
     pub superblock: Superblock,
+}
+
+/// The way to a layer's record.
+struct Way {
+    /// The nodes from the root on, each with its entry and the offset of the next.
+    nodes: Vec<(Entry, [u8; 512], usize)>,
+    /// The entry of the page.
+    page: Entry,
+    /// Where the record is in it.
+    offset: usize,
 }
 
 impl Image {
@@ -80,22 +105,21 @@ impl Image {
 
     /// The block with a layer's record.
     pub fn page_of(&mut self, id: u32) -> u64 {
-        self.way_to(id).1.block
+        self.way_to(id).page.block
     }
 
-    /// The nodes above a layer's record, each with its entry and the offset of the next; the entry of its page; its offset there.
-    fn way_to(&mut self, id: u32) -> (Vec<(Entry, [u8; 512], usize)>, Entry, usize) {
+    fn way_to(&mut self, id: u32) -> Way {
         let byte = u64::from(id) * SLOT_SIZE;
         let (page, offset) = (byte / 512, usize::try_from(byte % 512).expect("an offset"));
-        let mut path = Vec::new();
+        let mut nodes = Vec::new();
         let mut entry = self.superblock.catalog;
         for level in (1..=self.superblock.catalog_height).rev() {
             let node = self.block(entry.block);
             let at = usize::try_from((page >> (5 * (u64::from(level) - 1))) % 32).expect("an index") * Entry::SIZE;
-            path.push((entry, node, at));
+            nodes.push((entry, node, at));
             entry = Entry::decode(&node, at);
         }
-        (path, entry, offset)
+        Way { nodes, page: entry, offset }
     }
 
     /// Changes a layer's record, and the checksums from its page to the superblock.
@@ -103,14 +127,14 @@ impl Image {
     /// # Panics
     /// There is no such record.
     pub fn change_layer(&mut self, id: u32, change: impl FnOnce(&mut Layer)) {
-        let (path, mut entry, offset) = self.way_to(id);
+        let Way { nodes, page: mut entry, offset } = self.way_to(id);
         let mut bytes = self.block(entry.block);
         let record = &mut bytes[offset..offset + RECORD_SIZE];
         let mut layer = Layer::decode(record).filter(|layer| layer.id == id).expect("a record");
         change(&mut layer);
         layer.encode(record);
         entry.crc = self.store(entry.block, &bytes);
-        for (holder, mut node, at) in path.into_iter().rev() {
+        for (holder, mut node, at) in nodes.into_iter().rev() {
             entry.encode(&mut node, at);
             entry = Entry { crc: self.store(holder.block, &node), ..holder };
         }

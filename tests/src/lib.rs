@@ -6,6 +6,7 @@ pub mod edit;
 use std::collections::HashMap;
 
 use cowl::{Attributes, BlockDevice, Counters, Counting, FormatOptions, Geometry, LayerId, MountOptions, Pool};
+use cowl_host::sim::{Config, Op, crash_history};
 
 /// A device of any size in memory: only sectors that were written take space.
 #[derive(Debug, Clone)]
@@ -111,10 +112,16 @@ pub fn deepen(pool: &mut CountedPool<'_>, volume: LayerId, depth: u32) -> Option
     last
 }
 
+/// Every history of a length over an alphabet, in order.
+pub fn histories(alphabet: &[Op], length: u32) -> impl Iterator<Item = Vec<Op>> {
+    let letters = alphabet.len();
+    let history = move |number: usize| (0..length).map(move |i| alphabet[number / letters.pow(i) % letters]).collect();
+    (0..letters.pow(length)).map(history)
+}
+
 /// Runs a history on the smallest pool with a cut at every device write, all states of up to five pending sectors; and again
 /// with larger blocks, and with integrity.
-pub fn survives(ops: &[cowl_host::sim::Op]) {
-    use cowl_host::sim::{Config, crash_history};
+pub fn survives(ops: &[Op]) {
     let larger = Config { block_size: 1024, sectors: 8, ..Config::TINY };
     let integrity = Config { flags: cowl::LayerFlags::INTEGRITY, ..larger };
     let guaranteed = Config { flags: cowl::LayerFlags::GUARANTEED, blocks: 700, ..Config::TINY };
