@@ -6,11 +6,11 @@ use uuid::Uuid;
 use super::{
     plain::{BLOCK, PER_BLOCK, Plain, Plains, SECTOR, Volume},
     power::PowerCut,
-    random::Random,
 };
 use crate::{
     DeviceError,
     cli::failure::{Failure, Kind},
+    sim::Rng,
 };
 
 /// The pool of the demonstration.
@@ -52,7 +52,7 @@ impl Bench<'_, '_> {
     }
 
     /// Random writes and discards to a volume; gives the bytes written.
-    pub fn scribble(&mut self, random: &mut Random, volume: &str, count: u64) -> Outcome<u64> {
+    pub fn scribble(&mut self, random: &mut Rng, volume: &str, count: u64) -> Outcome<u64> {
         let id = self.id(volume)?;
         let sectors = self.plains.volumes.get(volume).map_or(0, |volume| volume.current.blocks() as u64) * PER_BLOCK;
         let mut written = 0;

@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::random::Random;
+use crate::sim::Rng;
 
 /// Where files to copy are looked for.
 const SOURCES: [&str; 4] = ["/etc", "/usr/share/common-licenses", "/usr/share/doc", "/usr/share/perl"];
@@ -93,12 +93,12 @@ fn collect(tree: &Path) -> io::Result<(u64, u64)> {
 /// Fills a third of the image with text, in pieces with holes between them.
 fn generate(image: &Path, size: u64, seed: u64) -> io::Result<()> {
     let file = fs::OpenOptions::new().write(true).open(image)?;
-    let mut random = Random::new(seed);
+    let mut random = Rng::new(seed);
     let mut at = 0;
     while at < size {
         let mut text = Vec::new();
         for line in 0..2000 {
-            writeln!(text, "{at} {line} {:016x}", random.next())?;
+            writeln!(text, "{at} {line} {:016x}", random.number())?;
         }
         let length = usize::try_from(size - at).unwrap_or(text.len()).min(text.len());
         file.write_all_at(&text[..length], at)?;

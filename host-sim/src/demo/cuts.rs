@@ -6,11 +6,13 @@ use super::{
     bench::{Bench, Change, Outcome},
     plain::Plains,
     power::PowerCut,
-    random::Random,
 };
-use crate::cli::{
-    failure::{Failure, Kind},
-    interrupt,
+use crate::{
+    cli::{
+        failure::{Failure, Kind},
+        interrupt,
+    },
+    sim::Rng,
 };
 
 /// Snapshots above which the next change of the tree is a delete.
@@ -43,7 +45,7 @@ pub fn run(
     mut device: PowerCut,
     workspace: &mut [u8],
     plains: &mut Plains,
-    random: &mut Random,
+    random: &mut Rng,
     cuts: u32,
 ) -> Result<(PowerCut, Toll), Failure> {
     let mut toll = Toll::default();
@@ -53,7 +55,7 @@ pub fn run(
         let pool = Pool::mount(device, workspace, &options)
             .map_err(|error| Failure::from(error).during(format_args!("mounting before power cut {cut}")))?;
         let mut bench = Bench { pool, plains };
-        bench.pool.device_mut().plan(random.below(120), random.next());
+        bench.pool.device_mut().plan(random.below(120), random.number());
         let mut in_flight = None;
         match work(&mut bench, random, cut, &mut in_flight) {
             Ok(()) | Err(Error::Device(_) | Error::Poisoned) => {}
@@ -104,7 +106,7 @@ pub fn check(bench: &mut Bench<'_, '_>) -> Result<u64, Failure> {
 }
 
 /// Random work on all volumes; `in_flight` is the change of the tree that was under way when an error came.
-fn work(bench: &mut Bench<'_, '_>, random: &mut Random, cut: u32, in_flight: &mut Option<Change>) -> Outcome<()> {
+fn work(bench: &mut Bench<'_, '_>, random: &mut Rng, cut: u32, in_flight: &mut Option<Change>) -> Outcome<()> {
     for step in 0..STEPS {
         let names: Vec<String> = bench.plains.volumes.keys().cloned().collect();
         let Some(volume) = random.pick(&names) else { return Ok(()) };
@@ -123,7 +125,7 @@ fn work(bench: &mut Bench<'_, '_>, random: &mut Random, cut: u32, in_flight: &mu
     Ok(())
 }
 
-fn choose(plains: &Plains, random: &mut Random, volume: &str, number: u64) -> Change {
+fn choose(plains: &Plains, random: &mut Rng, volume: &str, number: u64) -> Change {
     // `install` stays: it is the one that is checked as a file system at the end.
     let snapshots: Vec<&String> = plains.snapshots.keys().filter(|name| *name != "install").collect();
     let some = random.pick(&snapshots).map(|name| (*name).clone());

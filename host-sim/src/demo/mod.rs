@@ -9,7 +9,6 @@ mod content;
 mod cuts;
 mod plain;
 mod power;
-mod random;
 mod story;
 
 use std::{fs, io, os::unix::fs::FileExt, path::Path};
@@ -24,12 +23,12 @@ use crate::{
         time,
         ui::Ui,
     },
+    sim::Rng,
 };
 use bench::{Bench, Change, named};
 use content::Content;
 use plain::{BLOCK, PER_BLOCK, Plain, Plains, Volume};
 use power::PowerCut;
-use random::Random;
 use story::Story;
 
 /// Size of the pool's file.
@@ -61,7 +60,7 @@ pub fn run(ui: &Ui, dir: Option<&Path>, seed: u64, power_cuts: u32) -> Result<()
 }
 
 fn tell(story: &mut Story, dir: &Path, seed: u64, power_cuts: u32) -> Result<(), Failure> {
-    let mut random = Random::new(seed);
+    let mut random = Rng::new(seed);
     let mut plains = Plains::default();
     let mut workspace = vec![0; WORKSPACE];
     let options = MountOptions { read_only: false, checksum: crate::crc32c };
@@ -90,7 +89,7 @@ fn tell(story: &mut Story, dir: &Path, seed: u64, power_cuts: u32) -> Result<(),
     last_check(story, &mut Bench { pool, plains: &mut plains }, &content, dir, fresh)
 }
 
-fn make_pool(story: &mut Story, dir: &Path, workspace: &mut [u8], random: &mut Random) -> Result<PowerCut, Failure> {
+fn make_pool(story: &mut Story, dir: &Path, workspace: &mut [u8], random: &mut Rng) -> Result<PowerCut, Failure> {
     let path = dir.join("demo.cowl");
     let mut device = PowerCut::new(FileDevice::create(&path, POOL)?);
     let mut uuid = [0; 16];
@@ -143,7 +142,7 @@ fn fill(story: &mut Story, bench: &mut Bench<'_, '_>, dir: &Path, seed: u64) -> 
     Ok(content)
 }
 
-fn week(story: &mut Story, bench: &mut Bench<'_, '_>, random: &mut Random) -> Result<(), Failure> {
+fn week(story: &mut Story, bench: &mut Bench<'_, '_>, random: &mut Rng) -> Result<(), Failure> {
     let (mut written, mut cost, mut nanos) = (0, Stats::default(), 0);
     for day in DAYS {
         written += bench.scribble(random, "vm", 150)?;
@@ -167,7 +166,7 @@ fn week(story: &mut Story, bench: &mut Bench<'_, '_>, random: &mut Random) -> Re
     )
 }
 
-fn back_and_forth(story: &mut Story, bench: &mut Bench<'_, '_>, random: &mut Random) -> Result<(), Failure> {
+fn back_and_forth(story: &mut Story, bench: &mut Bench<'_, '_>, random: &mut Rng) -> Result<(), Failure> {
     bench.scribble(random, "vm", 50)?;
     let mut compared = 0;
     let steps = [("tuesday", Some("broken")), ("friday", None), ("broken", None), ("thursday", None)];
@@ -183,7 +182,7 @@ fn back_and_forth(story: &mut Story, bench: &mut Bench<'_, '_>, random: &mut Ran
     story.tell("rollback", &format!("to `tuesday`, keeping what was there as `broken`; forward to `friday`, to `broken`, back to `thursday`; compared each time ({})", Bytes(compared)))
 }
 
-fn branch(story: &mut Story, bench: &mut Bench<'_, '_>, random: &mut Random) -> Result<(), Failure> {
+fn branch(story: &mut Story, bench: &mut Bench<'_, '_>, random: &mut Rng) -> Result<(), Failure> {
     let monday = bench.id("monday")?;
     bench.pool.clone_snapshot(monday, &named("test", time::now()), false)?;
     bench.plains.clone_snapshot("monday", "test");

@@ -8,8 +8,7 @@ use std::{collections::BTreeMap, io, path::Path};
 
 use cowl::{BlockDevice, Geometry};
 
-use super::random::Random;
-use crate::{DeviceError, FileDevice};
+use crate::{DeviceError, FileDevice, sim::Rng};
 
 /// See the module.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ pub struct PowerCut {
     off: bool,
     /// Values written to each sector since the last flush, oldest first.
     held: BTreeMap<u64, Vec<Vec<u8>>>,
-    random: Random,
+    random: Rng,
 }
 
 /// What a power cut did.
@@ -35,13 +34,13 @@ pub struct Loss {
 impl PowerCut {
     /// With the power on and no cut planned.
     pub fn new(device: FileDevice) -> Self {
-        Self { device, left: None, off: false, held: BTreeMap::new(), random: Random::new(0) }
+        Self { device, left: None, off: false, held: BTreeMap::new(), random: Rng::new(0) }
     }
 
     /// Plans a cut during the `write`-th write from now, counted from 0.
     pub fn plan(&mut self, write: u64, seed: u64) {
         self.left = Some(write);
-        self.random = Random::new(seed);
+        self.random = Rng::new(seed);
     }
 
     /// Cuts now if it has not happened yet, lets each open sector keep one of its values, and turns the power on again.

@@ -5,6 +5,7 @@ use cowl::{Attributes, BlockDevice, Error, LayerFlags, LayerId, MountOptions, Po
 use super::{
     config::Config,
     model::{Found, Layer, Model, bytes_of},
+    random::Rng,
 };
 
 /// An operation. Layers are chosen by position among those that are live, so every history is valid.
@@ -40,25 +41,6 @@ impl Op {
     /// When it has returned, it and everything before it is durable.
     pub fn is_barrier(self) -> bool {
         !matches!(self, Self::Write(..) | Self::Zero(..) | Self::Discard(..))
-    }
-}
-
-/// A small generator of numbers, the same on every machine.
-#[derive(Debug, Clone)]
-pub struct Rng(u64);
-
-impl Rng {
-    /// Starts from a seed.
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def1)
-    }
-
-    /// A number below `limit` (`SplitMix64`).
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit.max(1)
     }
 }
 

@@ -18,6 +18,7 @@ pub mod explore;
 pub mod faults;
 mod history;
 mod model;
+mod random;
 mod run;
 pub mod strategy;
 mod trace;
@@ -25,8 +26,9 @@ mod verdict;
 
 pub use config::Config;
 pub use disk::{Call, Failed, Fate, Image, Sector, SimDisk, garbage_byte};
-pub use history::{Op, Rng, apply, found, merge_step, mount, random_op, start};
+pub use history::{Op, apply, found, merge_step, mount, random_op, start};
 pub use model::{Found, Layer, Layers, Model, Outcome, Ways, bytes_of, tag_of, value_of};
+pub use random::Rng;
 pub use run::{Failure, Tally, crash_history, random_history, run_history};
 pub use trace::{Asked, Line, Region, Traced, is_commit};
 pub(crate) use verdict::text;

@@ -5,8 +5,9 @@ use cowl::{BlockDevice, Error, Pool};
 use super::{
     config::Config,
     disk::{Failed, Fate, Image, Sector, SimDisk},
-    history::{Op, Rng, apply, found, mount, mount_options, random_op, start},
+    history::{Op, apply, found, mount, mount_options, random_op, start},
     model::{Model, bytes_of},
+    random::Rng,
     verdict::{leaves_nothing, recovered, sound, text, works_on},
 };
 

@@ -15,8 +15,9 @@ use super::{
     token::Token,
 };
 use crate::sim::{
-    history::{Op, Rng},
+    history::Op,
     model::{Model, Outcome},
+    random::Rng,
 };
 
 /// How far an exploration goes.
