@@ -7,6 +7,7 @@ use super::{
     failure::{Failure, Kind},
     session::HostPool,
 };
+use crate::DeviceError;
 
 /// The layer that the text names: by name first, then by `#ID`, then by UUID.
 ///
@@ -27,16 +28,9 @@ pub fn layer(pool: &mut HostPool<'_, '_>, text: &str) -> Result<LayerInfo, Failu
             Err(error) => Err(error.into()),
         };
     }
-    if let Ok(uuid) = Uuid::parse_str(text) {
-        let mut after = None;
-        while let Some(found) = pool.next_layer(after)? {
-            if found.uuid == *uuid.as_bytes() {
-                return Ok(found);
-            }
-            after = Some(found.id);
-        }
-    }
-    Err(missing(pool, text))
+    let Ok(uuid) = Uuid::parse_str(text) else { return Err(missing(pool, text)) };
+    let found = layers(pool)?.into_iter().find(|found| found.uuid == *uuid.as_bytes());
+    found.ok_or_else(|| missing(pool, text))
 }
 
 /// The volume that the text names.
@@ -84,12 +78,7 @@ pub fn attachment(pool: &mut HostPool<'_, '_>, owner: &LayerInfo, name: &str) ->
 /// # Errors
 /// The catalog cannot be read.
 pub fn attachments(pool: &mut HostPool<'_, '_>, owner: LayerId) -> Result<Vec<LayerInfo>, Failure> {
-    let (mut all, mut after) = (Vec::new(), None);
-    while let Some(found) = pool.next_attachment(owner, after)? {
-        after = Some(found.id);
-        all.push(found);
-    }
-    Ok(all)
+    all(|after| pool.next_attachment(owner, after))
 }
 
 /// All live volumes and snapshots.
@@ -97,12 +86,7 @@ pub fn attachments(pool: &mut HostPool<'_, '_>, owner: LayerId) -> Result<Vec<La
 /// # Errors
 /// The catalog cannot be read.
 pub fn layers(pool: &mut HostPool<'_, '_>) -> Result<Vec<LayerInfo>, Failure> {
-    let (mut all, mut after) = (Vec::new(), None);
-    while let Some(found) = pool.next_layer(after)? {
-        after = Some(found.id);
-        all.push(found);
-    }
-    Ok(all)
+    all(|after| pool.next_layer(after))
 }
 
 /// Every record of the catalog: deleted layers and attachments too.
@@ -110,9 +94,15 @@ pub fn layers(pool: &mut HostPool<'_, '_>) -> Result<Vec<LayerInfo>, Failure> {
 /// # Errors
 /// The catalog cannot be read.
 pub fn records(pool: &mut HostPool<'_, '_>) -> Result<Vec<LayerInfo>, Failure> {
-    let (mut all, mut after) = (Vec::new(), None);
-    while let Some(found) = pool.next_record(after)? {
-        after = Some(found.id);
+    all(|after| pool.next_record(after))
+}
+
+/// Everything that is found one after the other.
+fn all(
+    mut next: impl FnMut(Option<LayerId>) -> Result<Option<LayerInfo>, cowl::Error<DeviceError>>,
+) -> Result<Vec<LayerInfo>, Failure> {
+    let mut all: Vec<LayerInfo> = Vec::new();
+    while let Some(found) = next(all.last().map(|last| last.id))? {
         all.push(found);
     }
     Ok(all)
