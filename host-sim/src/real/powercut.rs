@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CutDisk, Outcome, Round, Stop, Target, open_and_judge, shadow::Shadow, target, worker::history};
+use super::{CutDisk, Outcome, Round, Stop, Target, target};
 use crate::sim::Rng;
 
 /// What power cuts have come to.
@@ -50,20 +50,11 @@ impl Victim {
             self.disk.replace(bytes);
             self.target.model = model;
         }
-        let count = 40;
-        let ops = history(&self.target.config, seed, count);
-        let shadow = Shadow::new(&self.target.config, &self.disk.bytes(), &self.target.model);
         let stop = Stop::Power(self.disk.fail_after(rng.below(90)));
         let path = self.target.path.clone();
-        let round = Round { program: program.to_path_buf(), path, seed, count, stop };
-        let ended = round.run(&mut round.command(&self.target, &[]))?;
-        if let Some(failed) = ended.said.lines().next() {
-            return Err(format!("the worker failed: {failed}"));
-        }
-        let fates = self.disk.cut(&mut rng);
-        let mut model = shadow.after(&ops, &ended.answers)?;
-        open_and_judge(&self.target.path, &self.target.config, &mut model)?;
-        self.target.model = model;
+        let round = Round { program: program.to_path_buf(), path, seed, count: 40, stop };
+        let mut fates = [0; 3];
+        let ended = round.play_from(&self.disk.bytes(), &mut self.target, || fates = self.disk.cut(&mut rng))?;
         cuts.cuts += 1;
         cuts.acknowledged += ended.answers.len() as u64;
         (0..3).for_each(|fate| cuts.fates[fate] += fates[fate]);

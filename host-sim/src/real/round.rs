@@ -126,12 +126,22 @@ impl Round {
     /// # Errors
     /// The promise that is broken.
     pub fn play(&self, target: &mut Target) -> Outcome<Ended> {
+        let bytes = target.bytes()?;
+        self.play_from(&bytes, target, || {})
+    }
+
+    /// As [`play`](Self::play) on a file that has these bytes; `then` something happens to it, when the worker has ended.
+    ///
+    /// # Errors
+    /// The promise that is broken.
+    pub fn play_from(&self, bytes: &[u8], target: &mut Target, then: impl FnOnce()) -> Outcome<Ended> {
         let ops = history(&target.config, self.seed, self.count);
-        let shadow = Shadow::new(&target.config, &target.bytes()?, &target.model);
+        let shadow = Shadow::new(&target.config, bytes, &target.model);
         let ended = self.run(&mut self.command(target, &[]))?;
         if let Some(failed) = ended.said.lines().next() {
             return Err(format!("the worker failed: {failed}"));
         }
+        then();
         let done = ended.answers.len();
         let at = |why| {
             format!(
