@@ -6,12 +6,8 @@ use std::{
 };
 
 use super::{
-    super::super::{
-        failure::Failure,
-        interrupt,
-        ui::{Ui, Unit},
-    },
-    proved::{directory, missing, show},
+    super::super::{failure::Failure, ui::Ui},
+    proved::{Rounds, directory, missing, show},
 };
 use crate::{
     real::{Round, Stop, Target, this_program},
@@ -49,39 +45,31 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let dir = directory(args.dir.as_deref())?;
     let path = dir.path().join("kill.cowl");
     let program = this_program().map_err(missing)?;
-    let mut progress = ui.progress("killing", args.kills, Unit::Steps);
-    let (mut kills, mut acknowledged, mut killed, mut files) = (0, 0, 0, 0);
-    let mut violation = None;
-    'files: while kills < args.kills {
-        let first = args.seed + kills;
-        let mut target = Target::create(&path, (first / ROUNDS) as usize).map_err(missing)?;
+    let (mut acknowledged, mut killed, mut files) = (0, 0, 0);
+    let make = |number| {
         files += 1;
-        for seed in first..(first + ROUNDS).min(args.seed + args.kills) {
-            let mut rng = Rng::new(seed);
-            let stop = match rng.below(3) {
-                0 => Stop::After(Duration::from_micros(rng.below(6000))),
-                _ => Stop::Acknowledged(usize::try_from(rng.below(60)).unwrap_or(0)),
-            };
-            let round = Round { program: program.clone(), path: path.clone(), seed, count: 4000, stop };
-            match round.play(&mut target) {
-                Ok(ended) => {
-                    acknowledged += ended.answers.len() as u64;
-                    killed += u64::from(ended.killed);
-                }
-                Err(why) => {
-                    let again = format!("cowl sim kill --seed {first} --kills {}", seed - first + 1);
-                    violation = Some((why, again));
-                    break 'files;
-                }
-            }
-            kills += 1;
-            progress.set(kills);
-            if interrupt::asked() || args.seconds.is_some_and(|seconds| started.elapsed().as_secs() >= seconds) {
-                break 'files;
-            }
-        }
-    }
-    progress.finish();
+        Target::create(&path, number).map_err(missing)
+    };
+    let rounds = Rounds {
+        action: "killing",
+        seed: args.seed,
+        count: args.kills,
+        each: ROUNDS,
+        seconds: args.seconds,
+        again: &|seed, kills| format!("cowl sim kill --seed {seed} --kills {kills}"),
+    };
+    let (kills, violation) = rounds.play(ui, make, |target, seed| {
+        let mut rng = Rng::new(seed);
+        let stop = match rng.below(3) {
+            0 => Stop::After(Duration::from_micros(rng.below(6000))),
+            _ => Stop::Acknowledged(usize::try_from(rng.below(60)).unwrap_or(0)),
+        };
+        let round = Round { program: program.clone(), path: path.clone(), seed, count: 4000, stop };
+        let ended = round.play(target)?;
+        acknowledged += ended.answers.len() as u64;
+        killed += u64::from(ended.killed);
+        Ok(())
+    })?;
     let counts =
         [("rounds", kills), ("operations acknowledged", acknowledged), ("killed at work", killed), ("files", files)];
     show(ui, "kill", &counts, violation, started)

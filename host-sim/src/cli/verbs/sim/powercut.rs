@@ -3,12 +3,8 @@
 use std::{path::PathBuf, time::Instant};
 
 use super::{
-    super::super::{
-        failure::Failure,
-        interrupt,
-        ui::{Ui, Unit},
-    },
-    proved::{directory, missing, show},
+    super::super::{failure::Failure, ui::Ui},
+    proved::{Rounds, directory, missing, show},
 };
 use crate::real::{Cuts, Victim, this_program};
 
@@ -40,26 +36,21 @@ pub struct Args {
 pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let started = Instant::now();
     let program = this_program().map_err(missing)?;
-    let mut progress = ui.progress("cutting", args.cuts, Unit::Steps);
     let mut cuts = Cuts::default();
-    let mut violation = None;
-    'shapes: while cuts.cuts < args.cuts {
+    // The directory outlives the disk that is mounted in it.
+    let make = |number| {
         let dir = directory(args.dir.as_deref())?;
-        let first = args.seed + cuts.cuts;
-        let mut victim = Victim::new(dir.path(), (first / ROUNDS) as usize).map_err(missing)?;
-        for seed in first..(first + ROUNDS).min(args.seed + args.cuts) {
-            if let Err(why) = victim.cut(&program, seed, &mut cuts) {
-                let again = format!("cowl sim powercut --seed {first} --cuts {}", seed - first + 1);
-                violation = Some((why, again));
-                break 'shapes;
-            }
-            progress.set(cuts.cuts);
-            if interrupt::asked() || args.seconds.is_some_and(|seconds| started.elapsed().as_secs() >= seconds) {
-                break 'shapes;
-            }
-        }
-    }
-    progress.finish();
+        Ok((Victim::new(dir.path(), number).map_err(missing)?, dir))
+    };
+    let rounds = Rounds {
+        action: "cutting",
+        seed: args.seed,
+        count: args.cuts,
+        each: ROUNDS,
+        seconds: args.seconds,
+        again: &|seed, cuts| format!("cowl sim powercut --seed {seed} --cuts {cuts}"),
+    };
+    let (_, violation) = rounds.play(ui, make, |(victim, _), seed| victim.cut(&program, seed, &mut cuts))?;
     let [kept, dropped, torn] = cuts.fates;
     let counts = [
         ("power cuts", cuts.cuts),

@@ -1,13 +1,18 @@
 //! What a proof on real files has to tell.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Instant,
+};
 
 use serde::Serialize;
 
 use super::super::super::{
     failure::{Failure, Kind},
-    ui::{Report, Style, Ui},
+    interrupt,
+    ui::{Report, Style, Ui, Unit},
 };
+use crate::real::Outcome;
 
 /// Counts of a proof, by name, and how long it took.
 #[derive(Debug, Serialize)]
@@ -39,7 +44,7 @@ pub fn show(
     proof: &'static str,
     counts: &[(&'static str, u64)],
     violation: Option<(String, String)>,
-    started: std::time::Instant,
+    started: Instant,
 ) -> Result<(), Failure> {
     let (what, again) = violation.unzip();
     let violations = u64::from(what.is_some());
@@ -48,6 +53,53 @@ pub fn show(
     match what {
         Some(what) => Err(Failure::new(Kind::Damage, what).hint(again.unwrap_or_default())),
         None => Ok(()),
+    }
+}
+
+/// Rounds with seeds that follow each other, so many on one subject before the next is made.
+pub struct Rounds<'a> {
+    /// What is shown while they run.
+    pub action: &'static str,
+    /// The first seed.
+    pub seed: u64,
+    /// How many rounds.
+    pub count: u64,
+    /// How many on one subject.
+    pub each: u64,
+    /// Stop after so long.
+    pub seconds: Option<u64>,
+    /// The command that plays these rounds again: the first seed, how many.
+    pub again: &'a dyn Fn(u64, u64) -> String,
+}
+
+impl Rounds<'_> {
+    /// Plays them, to the first violation. How many went well, and the violation with the command that shows it again.
+    ///
+    /// # Errors
+    /// A subject cannot be made.
+    pub fn play<T>(
+        &self,
+        ui: &Ui,
+        mut make: impl FnMut(usize) -> Result<T, Failure>,
+        mut round: impl FnMut(&mut T, u64) -> Outcome<()>,
+    ) -> Result<(u64, Option<(String, String)>), Failure> {
+        let started = Instant::now();
+        let mut progress = ui.progress(self.action, self.count, Unit::Steps);
+        let (end, mut seed, mut violation, mut stopped) = (self.seed + self.count, self.seed, None, false);
+        while seed < end && violation.is_none() && !stopped {
+            let first = seed;
+            let mut subject = make(usize::try_from(first / self.each).unwrap_or(0))?;
+            while seed < end.min(first + self.each) && violation.is_none() && !stopped {
+                match round(&mut subject, seed) {
+                    Ok(()) => seed += 1,
+                    Err(why) => violation = Some((why, (self.again)(first, seed - first + 1))),
+                }
+                progress.set(seed - self.seed);
+                stopped = interrupt::asked() || self.seconds.is_some_and(|most| started.elapsed().as_secs() >= most);
+            }
+        }
+        progress.finish();
+        Ok((seed - self.seed, violation))
     }
 }
 
