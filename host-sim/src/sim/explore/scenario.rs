@@ -168,41 +168,29 @@ impl Seed {
     }
 }
 
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format!("{self:?}").to_lowercase())
-    }
+/// Shows and reads the variants of a type by their names in small letters.
+macro_rules! named {
+    ($type:ident, $word:literal) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&format!("{self:?}").to_lowercase())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(name: &str) -> Result<Self, String> {
+                let known = || Self::ALL.map(|one| one.to_string()).join(", ");
+                let found = Self::ALL.into_iter().find(|one| one.to_string() == name);
+                found.ok_or_else(|| format!("no {} {name:?}; there are {}", $word, known()))
+            }
+        }
+    };
 }
 
-impl fmt::Display for Seed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format!("{self:?}").to_lowercase())
-    }
-}
-
-impl FromStr for Shape {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let known = || Self::ALL.map(|shape| shape.to_string()).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|shape| shape.to_string() == name)
-            .ok_or_else(|| format!("no shape {name:?}; there are {}", known()))
-    }
-}
-
-impl FromStr for Seed {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let known = || Self::ALL.map(|seed| seed.to_string()).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|seed| seed.to_string() == name)
-            .ok_or_else(|| format!("no seed {name:?}; there are {}", known()))
-    }
-}
+named!(Shape, "shape");
+named!(Seed, "seed");
 
 /// A shape in a state, ready to be copied.
 #[derive(Debug, Clone)]
