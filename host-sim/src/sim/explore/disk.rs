@@ -3,14 +3,16 @@
 //! A run therefore stands for all images that differ only in sectors that nobody looked at. That is exact, because the pool
 //! reaches the disk through its trait and nothing else.
 
+mod decide;
+
 use std::{cell::RefCell, rc::Rc};
 
 use cowl::{BlockDevice, Geometry};
 
 use super::choices::Choices;
 use crate::sim::{
-    disk::{Call, Failed, Sector, garbage_byte},
-    model::{bytes_of, tag_of},
+    disk::{Call, Failed, Sector},
+    model::tag_of,
 };
 
 type Bytes = Rc<[u8]>;
@@ -163,7 +165,7 @@ impl CrashDisk {
         state.calls.clear();
     }
 
-    /// The process ends; the disk goes on.
+    /// The calls since the last time.
     pub fn calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.state.borrow_mut().calls)
     }
@@ -263,100 +265,6 @@ impl CrashDisk {
 }
 
 impl State {
-    fn sectors_in_unit(&self) -> u64 {
-        (u64::from(self.physical_size) / self.sector_size as u64).max(1)
-    }
-
-    fn unit_of(&self, sector: u64) -> u64 {
-        sector / self.sectors_in_unit()
-    }
-
-    /// New, torn in several ways, as after each earlier write, old.
-    fn ways(&self, atom: &Atom) -> usize {
-        self.kinds + if atom.newest { 1 } else { 1 + atom.writes.len() }
-    }
-
-    fn fate(&self, atom: &Atom) -> &'static str {
-        match atom.decided {
-            None => "not read",
-            Some(0) => "new",
-            Some(choice) if choice <= self.kinds => "torn",
-            Some(choice) if choice < self.kinds + atom.writes.len() => "as after an earlier write",
-            Some(_) => "old",
-        }
-    }
-
-    /// What the sector holds now.
-    fn content(&mut self, sector: u64) -> Sector {
-        let latest =
-            |list: &[(u64, Bytes)]| list.iter().rev().find(|(at, _)| *at == sector).map(|(_, bytes)| bytes.clone());
-        if let Some(bytes) = latest(&self.pending).or_else(|| latest(&self.flushed)) {
-            return Some(bytes);
-        }
-        let lives = self.lives.len();
-        self.content_in(sector, lives)
-    }
-
-    /// What the sector held before the life of that number began.
-    fn content_in(&mut self, sector: u64, life: usize) -> Sector {
-        let Some(index) = life.checked_sub(1) else { return self.base.get(sector as usize).cloned().flatten() };
-        let unit = self.unit_of(sector);
-        let Some(at) = self.lives[index].atoms.iter().position(|atom| atom.unit == unit) else {
-            return self.before(sector, index);
-        };
-        if self.lives[index].atoms[at].decided.is_none() {
-            if self.standing {
-                return Some(self.stand_in_for(index, at, sector));
-            }
-            let ways = self.ways(&self.lives[index].atoms[at]);
-            self.lives[index].atoms[at].decided = Some(self.choices.choose(ways));
-        }
-        let choice = self.lives[index].atoms[at].decided.unwrap_or(0);
-        self.way(index, at, choice, sector)
-    }
-
-    /// What was durable when the power failed at the end of the life with this index.
-    fn before(&mut self, sector: u64, index: usize) -> Sector {
-        let flushed = self.lives[index].flushed.iter().rev().find(|(at, _)| *at == sector);
-        if let Some((_, bytes)) = flushed {
-            return Some(bytes.clone());
-        }
-        self.content_in(sector, index)
-    }
-
-    fn stand_in_for(&mut self, life: usize, at: usize, sector: u64) -> Bytes {
-        let place = (life, at, sector);
-        let known = self.stood_for.iter().position(|known| *known == place);
-        let number = known.unwrap_or(self.stood_for.len());
-        if known.is_none() {
-            self.stood_for.push(place);
-        }
-        bytes_of(STANDS_FOR + number as u64, self.sector_size).into()
-    }
-
-    /// What a sector of an atom holds if that way is taken.
-    fn way(&mut self, life: usize, at: usize, choice: usize, sector: u64) -> Sector {
-        let per_unit = self.sectors_in_unit();
-        let writes = &self.lives[life].atoms[at].writes;
-        let torn = choice.checked_sub(1).filter(|kind| *kind < self.kinds);
-        let count = if choice == 0 || torn.is_some() { writes.len() } else { writes.len() + self.kinds - choice };
-        let written = writes[..count].iter().rev().find(|(place, _)| *place == sector).map(|(_, bytes)| bytes.clone());
-        let Some(kind) = torn else { return written.or_else(|| self.before(sector, life)) };
-        let old = self.before(sector, life).unwrap_or_else(|| vec![0; self.sector_size].into());
-        let new = written.unwrap_or_else(|| old.clone());
-        let in_first_half = sector % per_unit < per_unit / 2;
-        Some(match kind {
-            2 | 3 if per_unit > 1 => {
-                if in_first_half == (kind == 2) {
-                    new
-                } else {
-                    old
-                }
-            }
-            _ => tear(kind, &old, &new),
-        })
-    }
-
     /// Counts a call; true if it fails.
     fn fails(&mut self, kind: Kind) -> bool {
         let number = self.count;
@@ -366,16 +274,6 @@ impl State {
             self.failed = Some(kind);
         }
         fails
-    }
-}
-
-/// A sector that was being written when the power failed.
-fn tear(kind: usize, old: &[u8], new: &[u8]) -> Bytes {
-    let half = new.len() / 2;
-    match kind {
-        0 | 1 => (0..new.len()).map(|at| garbage_byte(kind == 1, at)).collect(),
-        2 => [&new[..half], &old[half..]].concat().into(),
-        _ => [&old[..half], &new[half..]].concat().into(),
     }
 }
 

@@ -31,6 +31,7 @@ mod errors;
 mod judge;
 mod play;
 mod scenario;
+mod search;
 mod token;
 mod walk;
 

@@ -9,7 +9,8 @@ use super::{
     judge::{Bench, Broken},
     play::tagged,
     scenario::{Scenario, Seed, Shape},
-    walk::{Bound, Search, Violation},
+    search::Search,
+    walk::{Bound, Violation},
 };
 
 /// A failure, or any other image: where it begins, what is done, where the power fails, and what is lost.
