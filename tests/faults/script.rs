@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cowl::{BlockDevice, Error, LayerFlags, LayerId, LayerKind, Pool};
 use cowl_host::sim::{
-    Config, Fate, Found, Image, Layer, Layers, Model, Op, Sector, SimDisk, apply, found, garbage_byte, mount, start,
+    Config, Fate, Found, Image, Layer, Layers, Model, Op, Prepared, Sector, SimDisk, apply, found, garbage_byte, mount,
     tag_of,
 };
 use cowl_tests::{
@@ -123,10 +123,7 @@ pub fn see<D: BlockDevice>(pool: &mut Pool<'_, D>) -> Result<Seen, Error<D::Erro
 
 /// A formatted pool with its first volume, every bit of it durable.
 pub fn prepared(config: Config) -> (Vec<Sector>, World) {
-    let disk = SimDisk::new(config.sector_size, config.device_sectors());
-    let mut workspace = config.workspace();
-    Pool::format(disk.clone(), &mut workspace, &config.format()).expect("format");
-    let model = start(&mut mount(disk.clone(), &mut workspace).expect("mount"), &config).expect("create");
+    let Prepared { disk, model, .. } = Prepared::new(&config).expect("a new pool");
     (disk.image().durable, World::new(config, model))
 }
 

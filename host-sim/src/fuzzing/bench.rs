@@ -2,10 +2,10 @@
 
 use std::{cell::RefCell, fmt::Debug, rc::Rc};
 
-use cowl::{BlockDevice, LayerFlags, Pool};
+use cowl::{BlockDevice, LayerFlags};
 
 use super::{flat::FlatDisk, input::Input};
-use crate::sim::{Config, Fate, Image, Model, SimDisk, mount, start};
+use crate::sim::{Config, Fate, Image, Model, Prepared, SimDisk};
 
 /// The pools that runs begin with.
 const SHAPES: [Config; 6] = [
@@ -47,13 +47,7 @@ impl Start {
     }
 
     fn new(config: Config) -> Self {
-        let disk = SimDisk::new(config.sector_size, config.device_sectors());
-        let mut workspace = config.workspace();
-        Pool::format(disk.clone(), &mut workspace, &config.format()).expect("a shape that can be formatted");
-        let mut pool = mount(disk.clone(), &mut workspace).expect("a pool that was just made");
-        let fresh = pool.space().free;
-        let model = start(&mut pool, &config).expect("a shape with room for its volume");
-        drop(pool);
+        let Prepared { disk, model, fresh } = Prepared::new(&config).expect("a shape with room for its volume");
         let mut bytes = vec![0; config.device_sectors() * config.sector_size];
         disk.clone().read(0, &mut bytes).expect("the whole disk");
         Self { config, disk, flat: FlatDisk::new(config.sector_size, bytes), model, fresh }

@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cowl::{BlockDevice, Pool};
+use cowl::BlockDevice;
 
 use super::{Outcome, said};
 use crate::{
     FileDevice,
-    sim::{Config, Model, SimDisk, found, mount, sound, start},
+    sim::{Config, Model, Prepared, found, mount, sound},
 };
 
 /// A pool in a file.
@@ -62,13 +62,9 @@ impl Target {
 
 /// A fresh pool's bytes, and its model.
 pub fn fresh(config: &Config) -> Outcome<(Vec<u8>, Model)> {
-    let disk = SimDisk::new(config.sector_size, config.device_sectors());
-    let mut workspace = config.workspace();
-    Pool::format(disk.clone(), &mut workspace, &config.format()).map_err(said("format"))?;
-    let mut pool = mount(disk.clone(), &mut workspace).map_err(said("mount"))?;
-    let model = start(&mut pool, config).map_err(said("create"))?;
+    let Prepared { mut disk, model, .. } = Prepared::new(config).map_err(said("a new pool"))?;
     let mut bytes = vec![0; config.device_sectors() * config.sector_size];
-    pool.abandon().read(0, &mut bytes).map_err(|_| "the simulated disk failed".to_string())?;
+    disk.read(0, &mut bytes).map_err(|_| "the simulated disk failed".to_string())?;
     Ok((bytes, model))
 }
 

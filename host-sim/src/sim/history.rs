@@ -4,6 +4,7 @@ use cowl::{Attributes, BlockDevice, Error, LayerFlags, LayerId, MountOptions, Po
 
 use super::{
     config::Config,
+    disk::{Failed, SimDisk},
     model::{Found, Layer, Model, bytes_of},
     random::Rng,
 };
@@ -289,6 +290,30 @@ pub fn merge_step<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
     match pool.merge_step(1) {
         Err(Error::BudgetTooSmall { needed }) => pool.merge_step(needed + u32::from(more)).map(drop),
         result => result.map(drop),
+    }
+}
+
+/// A disk with a new pool, on no base device, and its first volume, all of it durable.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The disk.
+    pub disk: SimDisk,
+    /// What the pool on it shows.
+    pub model: Model,
+    /// Blocks that were free before there was a volume.
+    pub fresh: u64,
+}
+
+impl Prepared {
+    /// Formats a disk and makes the volume.
+    pub fn new(config: &Config) -> Result<Self, Error<Failed>> {
+        let disk = SimDisk::new(config.sector_size, config.device_sectors());
+        let mut workspace = config.workspace();
+        Pool::format(disk.clone(), &mut workspace, &config.format())?;
+        let mut pool = mount(disk.clone(), &mut workspace)?;
+        let fresh = pool.space().free;
+        let model = start(&mut pool, config)?;
+        Ok(Self { disk, model, fresh })
     }
 }
 

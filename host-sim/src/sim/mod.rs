@@ -26,7 +26,7 @@ mod verdict;
 
 pub use config::Config;
 pub use disk::{Call, Failed, Fate, Image, Sector, SimDisk, garbage_byte};
-pub use history::{Op, apply, found, merge_step, mount, random_op, start};
+pub use history::{Op, Prepared, apply, found, merge_step, mount, random_op, start};
 pub use model::{Found, Layer, Layers, Model, Outcome, Ways, bytes_of, tag_of, value_of};
 pub use random::Rng;
 pub use run::{Failure, Tally, crash_history, random_history, run_history};

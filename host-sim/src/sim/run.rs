@@ -5,7 +5,7 @@ use cowl::{BlockDevice, Error, Pool};
 use super::{
     config::Config,
     disk::{Failed, Fate, Image, Sector, SimDisk},
-    history::{Op, apply, found, mount, mount_options, random_op, start},
+    history::{Op, Prepared, apply, found, mount, mount_options, random_op, start},
     model::{Model, bytes_of},
     random::Rng,
     verdict::{leaves_nothing, recovered, sound, text, works_on},
@@ -129,11 +129,8 @@ pub fn crash_history(config: &Config, ops: &[Op], exact: usize, seed: u64) -> Re
 
 fn crashes(config: &Config, ops: &[Op], exact: usize, seed: u64, done: &mut usize) -> Result<Tally, String> {
     let mut rng = Rng::new(seed);
-    let disk = SimDisk::new(config.sector_size, config.device_sectors());
+    let Prepared { disk, mut model, .. } = Prepared::new(config).map_err(text("a new pool"))?;
     let mut workspace = config.workspace();
-    Pool::format(disk.clone(), &mut workspace, &config.format()).map_err(text("format"))?;
-    let mut model =
-        start(&mut mount(disk.clone(), &mut workspace).map_err(text("mount"))?, config).map_err(text("create"))?;
     let mut judge = Judge { config: *config, workspace: config.workspace(), tally: Tally::default(), exact };
     while *done < ops.len() {
         let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
