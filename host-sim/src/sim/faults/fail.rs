@@ -83,14 +83,18 @@ impl<D> Failing<D> {
 
 impl<D: BlockDevice> Failing<D> {
     fn struck(&mut self, call: Calls, sector: u64, length: usize) -> bool {
-        let end = sector + (length / sector_size(&self.device)) as u64;
-        let touched = self.sector.is_none_or(|bad| (sector..end).contains(&bad));
         let changes = self.calls == Calls::Changes && matches!(call, Calls::Writes | Calls::Flushes);
-        let struck = touched && (self.calls == call || changes) && !self.paused && self.trigger.next();
-        if struck {
-            self.struck = Some(call);
+        let counted = (self.calls == call || changes) && !self.paused && self.touched(sector, length);
+        if !counted || !self.trigger.next() {
+            return false;
         }
-        struck
+        self.struck = Some(call);
+        true
+    }
+
+    fn touched(&self, sector: u64, length: usize) -> bool {
+        let end = || sector + (length / sector_size(&self.device)) as u64;
+        self.sector.is_none_or(|bad| (sector..end()).contains(&bad))
     }
 
     fn write_half(&mut self, sector: u64, buffer: &[u8]) -> Result<(), D::Error> {
