@@ -66,11 +66,12 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     if args.output.as_os_str() == "-" {
         return with_pool(ui, &args.pool, Access::Read, |pool| {
             let source = Source::find(pool, args)?;
-            let mut out = io::stdout().lock();
-            match source.copy(ui, pool, false, |_, bytes| out.write_all(bytes)) {
-                Err(failure) if failure.kind == Kind::Io && failure.what.contains("Broken pipe") => Ok(()),
-                done => done.and_then(|_| settle(out.flush())),
-            }
+            let (mut out, mut gone) = (io::stdout().lock(), false);
+            let copied = source.copy(ui, pool, false, |_, bytes| {
+                out.write_all(bytes).inspect_err(|error| gone = error.kind() == io::ErrorKind::BrokenPipe)
+            });
+            // Whoever closes the pipe has read enough.
+            if gone { Ok(()) } else { copied.and_then(|_| settle(out.flush())) }
         });
     }
     different_files(&args.pool, &args.output)?;
