@@ -2,14 +2,14 @@
 
 use std::{fs::File, io::Read, path::PathBuf};
 
-use cowl::{Attributes, LayerId};
+use cowl::LayerId;
 
 use super::{
     failure::{Failure, Kind},
     interrupt,
     session::HostPool,
-    time,
     ui::{Ui, Unit},
+    verbs::attributes,
     view::Units,
 };
 
@@ -63,10 +63,8 @@ fn stage_one(ui: &Ui, pool: &mut HostPool<'_, '_>, request: &Request) -> Result<
         return Err(Failure::new(Kind::Usage, format!("{} is not a regular file", request.file.display())));
     }
     let length = metadata.len();
-    let attributes =
-        Attributes { name: &request.name, uuid: *uuid::Uuid::new_v4().as_bytes(), description: "", time: time::now() };
     let id = pool
-        .stage_attachment(&attributes, length)
+        .stage_attachment(&attributes(&request.name, ""), length)
         .map_err(|error| Failure::from(error).during(format_args!("cannot attach {}", request.file.display())))?;
     let sector = Units::of(pool).sector as usize;
     let mut bar = ui.progress("attach", length, Unit::Bytes);

@@ -42,7 +42,7 @@ use super::{
 };
 
 /// What a new layer is called, with a new UUID and the time of now.
-fn attributes<'a>(name: &'a str, description: &'a str) -> Attributes<'a> {
+pub(super) fn attributes<'a>(name: &'a str, description: &'a str) -> Attributes<'a> {
     Attributes { name, uuid: *Uuid::new_v4().as_bytes(), description, time: time::now() }
 }
 
