@@ -12,9 +12,7 @@ use crate::{
     checksum::{Checksum, crc32c},
     device::{BlockDevice, Geometry},
     error::{Error, Object},
-    format::{
-        BaseIdentity, Layout, MAGIC, SUPERBLOCK_SIZE, SUPERBLOCKS, Superblock, VERSION, height_for, height_limit,
-    },
+    format::{BaseIdentity, MAGIC, SUPERBLOCK_SIZE, SUPERBLOCKS, Superblock, VERSION, height_for, height_limit},
     logging::event,
     mkfs::FormatOptions,
     pending::{ITEM, Pending},
@@ -109,11 +107,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         let (_, workspace) = workspace.split_at_mut(skip);
         let (scratch, workspace) = workspace.split_at_mut(block_size);
         let (cache, table) = workspace.split_at_mut(workspace.len() - table);
-        let layout = Layout {
-            block_shift: u32::from(sb.block_shift),
-            total: sb.total,
-            journal_blocks: (u64::from(sb.journal_units) << sb.unit_shift).div_ceil(wide(block_size)),
-        };
+        let layout = sb.layout();
         Ok(Self {
             device,
             cache: Cache::new(cache, block_size),
@@ -265,11 +259,7 @@ fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) ->
     }
     let limit = height_limit(u32::from(sb.block_shift) - 4);
     let heights = sb.catalog_height <= limit.min(8) && (1..=limit).contains(&sb.max_height);
-    let layout = Layout {
-        block_shift: u32::from(sb.block_shift),
-        total: sb.total,
-        journal_blocks: (u64::from(sb.journal_units) << sb.unit_shift).div_ceil(1 << sb.block_shift),
-    };
+    let layout = sb.layout();
     let fits = layout.fixed_in_group(0) < sb.total && layout.fixed_in_group(0) < 1 << layout.group_shift();
     let counts = sb.free <= sb.total && sb.epoch > 0 && sb.next_layer > 0 && layout.usable_total() == sb.total;
     // A slot of the catalog is a part of a block or several of them.

@@ -247,6 +247,16 @@ fn damage_is_found_and_inspect_still_shows_the_rest() {
     assert!(bench.ok(&["inspect", "p.cowl"]).contains("DAMAGED"));
 }
 
+/// A journal that ended within a block was taken for a shorter one, and every node of the space map for damaged.
+#[test]
+fn inspect_finds_the_space_map_behind_a_journal_that_ends_within_a_block() {
+    let bench = Bench::new(&["--size", "16M", "--physical", "512", "--journal", "9"]);
+    bench.ok(&["create", "p.cowl", "vm", "--size", "1M"]);
+    bench.ok(&["check", "p.cowl"]);
+    let shown = bench.ok(&["inspect", "p.cowl"]);
+    assert!(shown.contains("bitmap of blocks") && !shown.contains("DAMAGED"), "{shown}");
+}
+
 fn flip(path: &Path, offset: u64) {
     let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];

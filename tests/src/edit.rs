@@ -59,12 +59,7 @@ impl Image {
 
     /// Where the fixed things are.
     pub fn layout(&self) -> Layout {
-        let superblock = &self.superblock;
-        Layout {
-            block_shift: 9,
-            total: superblock.total,
-            journal_blocks: (u64::from(superblock.journal_units) << superblock.unit_shift).div_ceil(512),
-        }
+        self.superblock.layout()
     }
 
     /// A block.

@@ -13,7 +13,7 @@
 use crate::{
     bytes::{array, put, put_u8, put_u16, put_u32, put_u48, put_u64, u8_at, u16_at, u32_at, u48_at, u64_at},
     checksum::Checksum,
-    format::{Entry, SpaceEntry},
+    format::{Entry, Layout, SpaceEntry},
 };
 
 /// The first bytes of a superblock.
@@ -123,6 +123,13 @@ pub struct Superblock {
 }
 
 impl Superblock {
+    /// Where the fixed things are in the pool that it describes.
+    pub fn layout(&self) -> Layout {
+        let block_shift = u32::from(self.block_shift).min(63);
+        let journal = u64::from(self.journal_units).checked_shl(u32::from(self.unit_shift)).unwrap_or(u64::MAX);
+        Layout { block_shift, total: self.total, journal_blocks: journal.div_ceil(1 << block_shift) }
+    }
+
     /// The superblock, if the bytes are one that was written whole; any version and features.
     pub fn decode(bytes: &[u8], checksum: Checksum) -> Option<Self> {
         let bytes = bytes.get(..SUPERBLOCK_SIZE)?;

@@ -78,9 +78,7 @@ impl<'d> Walker<'d> {
                 }
             }
             if let Some(sb) = newest {
-                let block_shift = u32::from(shift);
-                let journal_blocks = (u64::from(sb.journal_units) << sb.unit_shift) >> block_shift;
-                let layout = Layout { block_shift, total: sb.total, journal_blocks };
+                let layout = sb.layout();
                 return Ok(Self { device, sb, layout, items });
             }
         }

@@ -168,11 +168,7 @@ impl<D: BlockDevice> Traced<D> {
             return;
         }
         self.shape = Superblock::decode(bytes, crate::crc32c).map(|sb| Shape {
-            layout: Layout {
-                block_shift: u32::from(sb.block_shift),
-                total: sb.total,
-                journal_blocks: (u64::from(sb.journal_units) << sb.unit_shift).div_ceil(1 << sb.block_shift),
-            },
+            layout: sb.layout(),
             unit_shift: u32::from(sb.unit_shift),
             units: u64::from(sb.journal_units),
         });
