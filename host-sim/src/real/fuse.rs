@@ -31,8 +31,6 @@ struct Content {
     durable: Vec<u8>,
     current: Vec<u8>,
     pending: Vec<usize>,
-    flushes: u64,
-    writes: u64,
     /// Calls that are still taken before the disk stops answering.
     left: Option<u64>,
     unanswered: Vec<Unanswered>,
@@ -108,17 +106,6 @@ impl CutDisk {
         Power(self.content.clone())
     }
 
-    /// Sectors that were written and not synced.
-    pub fn in_flight(&self) -> usize {
-        lock(&self.content).pending.len()
-    }
-
-    /// Writes and syncs so far.
-    pub fn counts(&self) -> (u64, u64) {
-        let content = lock(&self.content);
-        (content.writes, content.flushes)
-    }
-
     /// What a reader sees.
     pub fn bytes(&self) -> Vec<u8> {
         lock(&self.content).current.clone()
@@ -184,7 +171,6 @@ impl Content {
             None => target.fill(0),
         }
         self.pending.extend(start / SECTOR..(start + length) / SECTOR);
-        self.writes += 1;
         true
     }
 
@@ -193,7 +179,6 @@ impl Content {
             let range = sector * SECTOR..(sector + 1) * SECTOR;
             self.durable[range.clone()].copy_from_slice(&self.current[range]);
         }
-        self.flushes += 1;
     }
 }
 
