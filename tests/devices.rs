@@ -248,16 +248,21 @@ fn a_pool_grows_with_its_device() {
 
 #[test]
 fn after_a_failed_write_the_pool_refuses_changes_and_goes_on_reading() {
-    use cowl_host::sim::{Config, SimDisk, mount};
+    use cowl_host::sim::{
+        Config, SimDisk,
+        faults::{Calls, Failing, When},
+        mount,
+    };
     for calls in 0..12 {
         let disk = SimDisk::new(512, 400);
         let mut workspace = Config::TINY.workspace();
         Pool::format(disk.clone(), &mut workspace, &Config::TINY.format()).unwrap();
-        let mut pool = mount(disk.clone(), &mut workspace).unwrap();
+        let device = Failing::new(disk, Calls::Changes, When::NEVER);
+        let mut pool = mount(device, &mut workspace).unwrap();
         let volume = pool.create(&named("v"), 4, LayerFlags::empty()).unwrap();
         pool.write(volume, 0, &[1; 512]).unwrap();
         pool.flush().unwrap();
-        disk.fail_after(calls);
+        pool.device_mut().strike(When::from(calls));
         let mut results = vec![pool.write(volume, 1, &[2; 512]), pool.flush()];
         results.push(pool.snapshot(volume, &named("s")).map(drop));
         results.push(pool.checkpoint());

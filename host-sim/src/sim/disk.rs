@@ -73,7 +73,6 @@ struct State {
     calls: Vec<Call>,
     cuts: Option<Vec<Image>>,
     lying: bool,
-    fail_after: Option<u64>,
 }
 
 /// A disk in memory that remembers what a flush has made durable. Copies of the handle are the same disk.
@@ -137,24 +136,6 @@ impl SimDisk {
     pub fn lie(&self) {
         self.state.borrow_mut().lying = true;
     }
-
-    /// After so many more writes and flushes every further one fails.
-    pub fn fail_after(&self, calls: u64) {
-        self.state.borrow_mut().fail_after = Some(calls);
-    }
-}
-
-impl State {
-    fn may_fail(&mut self) -> Result<(), Failed> {
-        match &mut self.fail_after {
-            Some(0) => Err(Failed),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
 }
 
 impl BlockDevice for SimDisk {
@@ -178,7 +159,6 @@ impl BlockDevice for SimDisk {
 
     fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Failed> {
         let state = &mut *self.state.borrow_mut();
-        state.may_fail()?;
         for (i, part) in buffer.chunks(state.sector_size).enumerate() {
             let bytes: Rc<[u8]> = part.into();
             *state.current.get_mut(sector as usize + i).ok_or(Failed)? = Some(bytes.clone());
@@ -193,7 +173,6 @@ impl BlockDevice for SimDisk {
 
     fn flush(&mut self) -> Result<(), Failed> {
         let state = &mut *self.state.borrow_mut();
-        state.may_fail()?;
         state.calls.push(Call::Flush);
         if !state.lying {
             for (sector, bytes) in state.image.pending.drain(..) {
