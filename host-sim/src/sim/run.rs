@@ -1,10 +1,10 @@
 //! Running histories: against the model after every operation, warm and after a remount, and with power cuts.
 
-use cowl::{BlockDevice, Error, Pool};
+use cowl::{BlockDevice, Error, MountOptions, Pool};
 
 use super::{
     config::Config,
-    disk::{Failed, Fate, Image, Sector, SimDisk},
+    disk::{Call, Failed, Fate, Image, Sector, SimDisk},
     history::{Op, Prepared, apply, found, mount, mount_options, random_op, start},
     model::{Model, bytes_of},
     random::Rng,
@@ -46,8 +46,8 @@ pub fn random_history(config: &Config, seed: u64, length: usize) -> Result<Tally
     run_history(config, &ops)
 }
 
-/// Runs a history; after every operation compares everything, on the pool that is open and on one that is mounted anew, and checks
-/// them in turn.
+/// Runs a history; after every operation compares everything, on the pool that is open and on one that is mounted beside it, read-only
+/// and in the least workspace, and checks that one. The open one is checked at times: that makes a checkpoint.
 ///
 /// # Errors
 /// The operations up to the one that went wrong.
@@ -60,7 +60,7 @@ pub fn run_history(config: &Config, ops: &[Op]) -> Result<Tally, Failure> {
 fn bare(config: &Config, ops: &[Op], done: &mut usize) -> Result<Tally, String> {
     let disk = SimDisk::new(config.sector_size, config.device_sectors());
     Pool::format(disk.clone(), &mut config.workspace(), &config.format()).map_err(text("format"))?;
-    history(config, &disk, ops, done, mount)
+    history(config, &disk, ops, done, |disk, workspace, options| Pool::mount(disk, workspace, options))
 }
 
 fn on_base(config: &Config, ops: &[Op], done: &mut usize) -> Result<Tally, String> {
@@ -70,8 +70,8 @@ fn on_base(config: &Config, ops: &[Op], done: &mut usize) -> Result<Tally, Strin
     let base = SimDisk::from_sectors(config.sector_size, content.iter().map(sector).collect());
     Pool::format_on_base(disk.clone(), base.clone(), &mut config.workspace(), &config.format())
         .map_err(text("format"))?;
-    let tally = history(config, &disk, ops, done, |disk, workspace| {
-        Pool::mount_on_base(disk, base.clone(), workspace, &mount_options())
+    let tally = history(config, &disk, ops, done, |disk, workspace, options| {
+        Pool::mount_on_base(disk, base.clone(), workspace, options)
     })?;
     if base.take_calls().is_empty() { Ok(tally) } else { Err("the base device was written or flushed".into()) }
 }
@@ -81,17 +81,20 @@ fn history<B: BlockDevice<Error = Failed>>(
     disk: &SimDisk,
     ops: &[Op],
     done: &mut usize,
-    mount: impl for<'w> Fn(SimDisk, &'w mut [u8]) -> Result<Pool<'w, SimDisk, B>, Error<Failed>>,
+    open: impl for<'w> Fn(SimDisk, &'w mut [u8], &MountOptions) -> Result<Pool<'w, SimDisk, B>, Error<Failed>>,
 ) -> Result<Tally, String> {
-    let (mut workspace, mut second) = (config.workspace(), config.workspace());
+    let options = mount_options();
+    let looking = MountOptions { read_only: true, ..options };
+    let mut workspace = config.workspace();
+    let mut least = Config { more_workspace: 0, ..*config }.workspace();
     let (mut model, fresh) = {
-        let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
+        let mut pool = open(disk.clone(), &mut workspace, &options).map_err(text("mount"))?;
         let fresh = pool.space().free;
         (start(&mut pool, config).map_err(text("create"))?, fresh)
     };
     let mut tally = Tally::default();
     while *done < ops.len() {
-        let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
+        let mut pool = open(disk.clone(), &mut workspace, &options).map_err(text("mount"))?;
         while *done < ops.len() {
             let op = ops[*done];
             *done += 1;
@@ -101,17 +104,25 @@ fn history<B: BlockDevice<Error = Failed>>(
             tally.operations += u64::from(apply(&mut pool, &mut model, op).map_err(text("operation"))?);
             let seen = found(&mut pool).map_err(text("read"))?;
             model.compare(&seen, config.sector_size)?;
-            let mut again = mount(disk.fork(), &mut second).map_err(text("mount beside"))?;
+            disk.take_calls();
+            let mut again = open(disk.clone(), &mut least, &looking).map_err(text("mount beside"))?;
             let seen = found(&mut again).map_err(text("read beside"))?;
             model.compare_after_crash(&seen, config.sector_size).map_err(|why| format!("mounted beside: {why}"))?;
-            if done.is_multiple_of(2) { sound(&mut pool, true) } else { sound(&mut again, true) }?;
+            sound(&mut again, true)?;
+            let calls = disk.take_calls();
+            if calls != [Call::Flush] {
+                return Err(format!("mounting, reading and checking is not one flush: {calls:?}"));
+            }
+            if (*done).is_multiple_of(8) {
+                sound(&mut pool, true)?;
+            }
         }
         drop(pool);
-        let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount after a kill"))?;
+        let mut pool = open(disk.clone(), &mut workspace, &options).map_err(text("mount after a kill"))?;
         let seen = found(&mut pool).map_err(text("read after a kill"))?;
         model.adopt(&seen, config.sector_size)?;
     }
-    let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
+    let mut pool = open(disk.clone(), &mut workspace, &options).map_err(text("mount"))?;
     sound(&mut pool, true)?;
     leaves_nothing(&mut pool, &model, fresh)?;
     Ok(tally)
