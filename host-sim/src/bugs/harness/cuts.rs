@@ -5,11 +5,11 @@ use cowl::{BlockDevice, FormatOptions, Geometry, LayerFlags, Pool};
 use super::{
     Clock,
     judge::{Judge, after, fates},
+    mixes::Mix,
     text,
 };
 use crate::sim::{
-    Config, Failed, Fate, Image, Model, Op, Rng, SimDisk, apply, crash_history, found, garbage_byte, mount, random_op,
-    start,
+    Config, Failed, Fate, Image, Model, Op, Rng, SimDisk, apply, crash_history, found, garbage_byte, mount, start,
 };
 
 /// Cuts one behind the other in the same pool.
@@ -50,7 +50,12 @@ pub(super) fn shape(seed: u64) -> Config {
 }
 
 fn ops(rng: &mut Rng, config: &Config, length: usize, few: bool) -> Vec<Op> {
-    (0..length).map(|i| random_op(rng, config.sectors, i as u64 + 1, few)).collect()
+    let mix = match rng.below(8) {
+        0..4 => Mix::Everything,
+        4..7 => Mix::Journal,
+        _ => Mix::Merging,
+    };
+    mix.ops(rng, config.sectors, length, few)
 }
 
 fn single(config: &Config, seed: u64) -> Result<(), String> {
