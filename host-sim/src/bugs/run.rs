@@ -105,9 +105,10 @@ enum Task {
 }
 
 /// What threads share: the tasks that are left, and the rows.
-type Shared = Mutex<(VecDeque<Task>, Vec<Result<Row, String>>)>;
+type Shared = Mutex<State>;
+type State = (VecDeque<Task>, Vec<Result<Row, String>>);
 
-fn locked(shared: &Shared) -> MutexGuard<'_, (VecDeque<Task>, Vec<Result<Row, String>>)> {
+fn locked(shared: &Shared) -> MutexGuard<'_, State> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -151,9 +152,9 @@ fn gather(rows: Vec<Row>) -> Result<Vec<Row>, String> {
     let mut killed = Vec::new();
     for row in rows {
         if row.bug.is_none() {
-            row.verdicts.into_iter().for_each(|verdict| clean.note(verdict))
+            row.verdicts.into_iter().for_each(|verdict| clean.note(verdict));
         } else {
-            killed.push(row)
+            killed.push(row);
         }
     }
     killed.sort_by_key(|row| row.bug.map(|bug| bug.number));

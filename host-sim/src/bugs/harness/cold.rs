@@ -20,7 +20,7 @@ const JOURNAL: Config = Config { pending: 6, journal_units: 5, blocks: 160, ..Co
 const WIDE: Config = Config { sectors: 150, blocks: 900, pending: 4, ..Config::TINY };
 const LARGE: Config = Config { sectors: 1200, blocks: 2400, pending: 24, journal_units: 8, ..Config::TINY };
 
-const COURSES: [Course; 10] = [
+const COURSES: [Course; 13] = [
     Course { config: Config { blocks: 130, ..Config::TINY }, mix: Mix::Journal, least: false, length: 40 },
     Course { config: WIDE, mix: Mix::Merging, least: false, length: 50 },
     Course { config: JOURNAL, mix: Mix::Journal, least: true, length: 40 },
@@ -29,6 +29,14 @@ const COURSES: [Course; 10] = [
     Course { config: Config { blocks: 200, sectors: 60, ..WIDE }, mix: Mix::Merging, least: true, length: 60 },
     Course { config: Config { block_size: 1024, ..JOURNAL }, mix: Mix::Journal, least: false, length: 40 },
     Course { config: Config { pending: 40, ..LARGE }, mix: Mix::Merging, least: true, length: 50 },
+    Course {
+        config: Config { block_size: 4096, sectors: 60, blocks: 300, ..JOURNAL },
+        mix: Mix::Sizes,
+        least: false,
+        length: 40,
+    },
+    Course { config: Config { blocks: 200, sectors: 90, ..JOURNAL }, mix: Mix::Brim, least: true, length: 60 },
+    Course { config: Config { sectors: 40, blocks: 400, ..JOURNAL }, mix: Mix::Sizes, least: true, length: 40 },
     Course { config: Config { blocks: 150, sectors: 40, ..JOURNAL }, mix: Mix::Everything, least: true, length: 60 },
     Course {
         config: Config { flags: LayerFlags::GUARANTEED, blocks: 300, sectors: 40, ..JOURNAL },

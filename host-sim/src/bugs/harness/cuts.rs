@@ -37,6 +37,8 @@ pub(super) fn shape(seed: u64) -> Config {
     let blocks = if seed % 2 == 1 { 190 } else { 400 };
     let base = Config { pending: 2 + (seed % 3) as u32, sectors: 8, blocks, ..Config::TINY };
     match seed % 8 {
+        // One that is nearly full: the free space is in pieces.
+        1 => Config { sectors: 60, blocks: 170, ..base },
         2 => Config { block_size: 1024, blocks: 300, ..base },
         3 => Config { flags: LayerFlags::INTEGRITY, ..base },
         4 => Config { block_size: 1024, blocks: 300, flags: LayerFlags::INTEGRITY, ..base },
@@ -51,9 +53,11 @@ pub(super) fn shape(seed: u64) -> Config {
 
 fn ops(rng: &mut Rng, config: &Config, length: usize, few: bool) -> Vec<Op> {
     let mix = match rng.below(8) {
-        0..4 => Mix::Everything,
-        4..7 => Mix::Journal,
-        _ => Mix::Merging,
+        0..3 => Mix::Everything,
+        3..6 if config.pending > 16 => Mix::Groups,
+        3..6 => Mix::Journal,
+        6 => Mix::Merging,
+        _ => Mix::Brim,
     };
     mix.ops(rng, config.sectors, length, few)
 }

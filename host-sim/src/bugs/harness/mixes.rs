@@ -13,6 +13,12 @@ pub(super) enum Mix {
     Merging,
     /// Small writes all over a large volume, then a new generation: more changed nodes than fit in memory.
     Spread,
+    /// Single blocks written and discarded on a pool that is full: free space in pieces.
+    Brim,
+    /// Many blocks in one flush.
+    Groups,
+    /// Volumes that grow and shrink, in the middle of blocks too.
+    Sizes,
 }
 
 impl Mix {
@@ -41,8 +47,8 @@ impl Mix {
                 52..58 => Op::Clone(pick),
                 58..61 => Op::Rollback(pick, other, other % 2 == 0),
                 61..71 => Op::Delete(pick),
-                71..96 => Op::Merge(u16::from(other % 32)),
-                96..98 => Op::Resize(pick, 1 + rng.below(2 * sectors as u64) as u16),
+                71..92 => Op::Merge(u16::from(other % 32)),
+                92..94 => Op::Resize(pick, 1 + rng.below(2 * sectors as u64) as u16),
                 _ => Op::Kill,
             },
             Self::Spread => match choice {
@@ -54,6 +60,33 @@ impl Mix {
                 90..92 => Op::Delete(pick),
                 92..97 => Op::Merge(u16::from(other)),
                 97 => Op::Rollback(pick, other, false),
+                _ => Op::Kill,
+            },
+            Self::Brim => match choice {
+                0..50 => Op::Write(pick, sector, 1 + other % 2, tag),
+                50..68 => Op::Discard(pick, sector, 1),
+                68..76 => Op::Flush,
+                76..82 => Op::Snapshot(pick),
+                82..88 => Op::Delete(pick),
+                88..94 => Op::Merge(u16::from(other % 64)),
+                94..98 => Op::Checkpoint,
+                _ => Op::Kill,
+            },
+            Self::Groups => match choice {
+                0..55 => Op::Write(pick, sector, 6 + other % 20, tag),
+                55..95 => Op::Flush,
+                95..97 => Op::Checkpoint,
+                _ => Op::Kill,
+            },
+            Self::Sizes => match choice {
+                0..45 => Op::Write(pick, sector, 1 + other % 20, tag),
+                45..70 => Op::Resize(pick, 1 + rng.below(2 * sectors as u64) as u16),
+                70..76 => Op::Discard(pick, sector, other % 32),
+                76..82 => Op::Flush,
+                82..87 => Op::Snapshot(pick),
+                87..90 => Op::Rollback(pick, other, other % 2 == 0),
+                90..93 => Op::Delete(pick),
+                93..97 => Op::Merge(u16::from(other)),
                 _ => Op::Kill,
             },
         }
