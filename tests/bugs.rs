@@ -5,6 +5,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -63,8 +64,12 @@ fn program(folder: &TempDir, script: &str) -> PathBuf {
     path
 }
 
+/// A process that is started while another thread writes its script keeps that one busy: one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// The table of some bugs with harnesses that do what the script says.
 fn table(script: &str, bugs: &[Bug], all: bool) -> Result<Vec<Row>, String> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().expect("a folder");
     let binary = program(&folder, script);
     run(&Plan { binary: &binary, longest: Duration::from_secs(8), all, jobs: 2 }, bugs, &|_| ())
