@@ -2,25 +2,27 @@
 //!
 //! A simulator that has never failed proves little. Here are mistakes that a good engineer could make in the core, one for every rule
 //! of the protocol and more, each as a patch of a few words ([`all`]). A copy of the sources gets all of them at once, each behind
-//! a switch, and is built once ([`build`]); then every [`Harness`] runs against every bug in a process of its own and must
+//! a switch, and is built once ([`build`]); then [`Harness`] after harness runs against each bug in a process of its own and must
 //! find it ([`run`]). The shipped sources hold no trace of this.
 //!
 //! - A bug counts as *killed* by a harness that reports a failure, panics, or does not come to an end.
-//! - Every bug must be killed by at least two harnesses; one that only weakens the harness itself, by its self-test.
-//! - Without a bug no harness may report anything.
+//! - Every bug must be killed by at least two harnesses; one that only weakens the harness itself, by one.
+//! - Without a bug no harness may report anything, however long it runs.
 
 // Sectors, tags and choices are small by construction.
 #![allow(clippy::cast_possible_truncation)]
 
 mod harness;
 mod plant;
+pub mod process;
 mod run;
 mod table;
 mod tree;
 
-pub use harness::Harness;
+pub use harness::{Harness, used};
 pub use plant::plant;
-pub use run::{Plan, Row, Verdict, run};
+pub use process::Answer;
+pub use run::{Plan, Row, Verdict, run, tasks};
 pub use table::all;
 pub use tree::{build, own_sources};
 

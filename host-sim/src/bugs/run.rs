@@ -1,52 +1,79 @@
-//! Running every bug against every harness, each in a process of its own.
+//! The table: every bug against harness after harness, until enough of them have found it.
+//!
+//! - A bug gets turns that grow longer: in each turn every harness that has not found it yet runs, the quickest first. So what is
+//!   easy to find costs little, and only what is not costs the long turns.
+//! - Without a bug every harness runs as long as the longest turn, and must find nothing: what it reports with a bug is the bug.
+//! - Time is the processor's. A busy machine makes the table late, not different.
 
 use std::{
     collections::VecDeque,
-    io::Read,
+    env,
     path::Path,
-    process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use super::{Bug, Harness, tree::PLANTED};
-
-/// What a harness may take beyond its time before it counts as not coming to an end.
-const GRACE: Duration = Duration::from_secs(10);
+use super::{
+    Bug, Harness,
+    process::{self, Answer},
+};
 
 /// What one harness made of one bug.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// The harness.
     pub harness: Harness,
-    /// What it found, if it found the bug.
-    pub found: Option<String>,
-    /// How long it took.
+    /// What it came to.
+    pub answer: Answer,
+    /// How long it took: to find the bug, or in its longest turn.
     pub time: Duration,
 }
 
-/// What all harnesses made of one bug; `bug` is none for the run without any.
+/// What harnesses made of one bug; `bug` is none for the run without any.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// The bug.
     pub bug: Option<Bug>,
-    /// One for each harness.
+    /// One for each harness that was tried.
     pub verdicts: Vec<Verdict>,
 }
 
 impl Row {
     /// How many harnesses found something.
     pub fn kills(&self) -> usize {
-        self.verdicts.iter().filter(|verdict| verdict.found.is_some()).count()
+        self.verdicts.iter().filter(|verdict| matches!(verdict.answer, Answer::Found(_))).count()
     }
 
-    /// The row is as it must be: the bug is killed often enough, and nothing is reported where there is no bug.
+    /// How many must.
+    pub fn needed(&self) -> usize {
+        self.bug.map_or(0, |bug| bug.kind().kills_needed())
+    }
+
+    /// The row is as it must be: the bug is killed often enough; where there is no bug nothing is reported, and where everything
+    /// must be there (`COWL_REQUIRE_ALL=1`) no harness lacks anything.
     pub fn is_good(&self) -> bool {
-        match &self.bug {
-            None => self.kills() == 0,
-            Some(bug) => self.kills() >= bug.kind().kills_needed(),
+        if self.bug.is_some() {
+            return self.kills() >= self.needed();
         }
+        let lacking = self.verdicts.iter().any(|verdict| matches!(verdict.answer, Answer::Missing(_)));
+        self.kills() == 0 && !(lacking && env::var_os("COWL_REQUIRE_ALL").is_some_and(|all| all == "1"))
+    }
+
+    /// What the harness came to.
+    pub fn verdict(&self, harness: Harness) -> Option<&Verdict> {
+        self.verdicts.iter().find(|verdict| verdict.harness == harness)
+    }
+
+    /// There is nothing to be learned from another turn of this harness.
+    fn is_done_with(&self, harness: Harness) -> bool {
+        self.verdict(harness).is_some_and(|verdict| verdict.answer != Answer::Nothing || harness.is_finite())
+    }
+
+    fn note(&mut self, verdict: Verdict) {
+        self.verdicts.retain(|old| old.harness != verdict.harness);
+        self.verdicts.push(verdict);
+        self.verdicts.sort_by_key(|verdict| verdict.harness);
     }
 }
 
@@ -55,121 +82,108 @@ impl Row {
 pub struct Plan<'p> {
     /// The binary with the planted bugs.
     pub binary: &'p Path,
-    /// What each harness gets for each bug, in seconds.
-    pub seconds: u64,
+    /// The longest turn of a harness, in time of the processor.
+    pub longest: Duration,
+    /// Every harness is tried, even if enough others have found the bug.
+    pub all: bool,
     /// Processes at a time.
     pub jobs: usize,
 }
 
-/// How much longer the harnesses get for a bug that too few of them have found.
-const PATIENCE: u64 = 8;
-
-/// Runs every harness against no bug and against each of these. Bugs that too few harnesses find get a second, longer run. `done` is told
-/// after each process of the first run how many have ended.
-///
-/// # Errors
-/// The binary cannot be run.
-pub fn run(plan: &Plan<'_>, bugs: &[Bug], done: &(dyn Fn(u64) + Sync)) -> Result<Vec<Row>, String> {
-    let mut rows: Vec<Row> = vec![Row { bug: None, verdicts: Vec::new() }];
-    rows.extend(bugs.iter().map(|bug| Row { bug: Some(*bug), verdicts: Vec::new() }));
-    let all = (0..rows.len()).flat_map(|row| Harness::ALL.map(|harness| (row, harness))).collect();
-    pass(plan, &mut rows, all, done)?;
-    let mut again = Vec::new();
-    for (number, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.bug.is_some() && !row.is_good()) {
-        row.verdicts.retain(|verdict| {
-            if verdict.found.is_none() {
-                again.push((number, verdict.harness));
-            }
-            verdict.found.is_some()
-        });
+impl Plan<'_> {
+    /// The turns.
+    fn turns(&self) -> [Duration; 3] {
+        [self.longest / 32, self.longest / 6, self.longest]
     }
-    pass(&Plan { seconds: plan.seconds * PATIENCE, ..*plan }, &mut rows, again, &|_| ())?;
-    for row in &mut rows {
-        row.verdicts.sort_by_key(|verdict| verdict.harness);
-    }
-    Ok(rows)
 }
 
-/// Runs these harnesses against the bugs of these rows.
-fn pass(
-    plan: &Plan<'_>,
-    rows: &mut [Row],
-    tasks: Vec<(usize, Harness)>,
-    done: &(dyn Fn(u64) + Sync),
-) -> Result<(), String> {
-    let numbers: Vec<u32> = rows.iter().map(|row| row.bug.map_or(0, |bug| bug.number)).collect();
-    let shared: Shared = Mutex::new((tasks.into(), Vec::new()));
-    thread::scope(|scope| {
-        for _ in 0..plan.jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let Some((row, harness)) = locked(&shared).0.pop_front() else { break };
-                    let verdict = one(plan, numbers[row], harness);
-                    let verdicts = &mut locked(&shared).1;
-                    verdicts.push((row, verdict));
-                    done(verdicts.len() as u64);
-                }
-            });
-        }
-    });
-    for (row, verdict) in std::mem::take(&mut locked(&shared).1) {
-        rows[row].verdicts.push(verdict?);
-    }
-    Ok(())
+/// What a thread takes: a harness without a bug, or a bug with all its turns.
+#[derive(Debug, Clone, Copy)]
+enum Task {
+    Clean(Harness),
+    Kill(Bug),
 }
 
-/// What threads share: the tasks that are left, and the verdicts with their rows.
+/// What threads share: the tasks that are left, and the rows.
 type Shared = Mutex<State>;
-type State = (VecDeque<(usize, Harness)>, Vec<(usize, Result<Verdict, String>)>);
+type State = (VecDeque<Task>, Vec<Result<Row, String>>);
 
 fn locked(shared: &Shared) -> MutexGuard<'_, State> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One harness against one bug.
-fn one(plan: &Plan<'_>, bug: u32, harness: Harness) -> Result<Verdict, String> {
-    let Plan { binary, seconds, .. } = *plan;
-    let started = Instant::now();
-    let mut child = Command::new(binary)
-        .args(["sim", "bugs", "--harness", harness.name(), "--seconds", &seconds.to_string()])
-        .env(PLANTED, bug.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot run {}: {error}", binary.display()))?;
-    let limit = Duration::from_secs(seconds) + GRACE;
-    let complaint = child.stderr.take().map(|mut pipe| {
-        thread::spawn(move || {
-            let mut text = Vec::new();
-            // What cannot be read is not told; the exit code decides.
-            let _ = pipe.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        })
-    });
-    let ended = wait(&mut child, started, limit).map_err(|error| format!("{}: {error}", binary.display()))?;
-    let complaint = complaint.and_then(|thread| thread.join().ok()).unwrap_or_default();
-    let found = match ended {
-        None => Some("it does not come to an end".to_owned()),
-        Some(true) => None,
-        Some(false) => Some(complaint.lines().take(3).collect::<Vec<_>>().join(" ")),
-    };
-    Ok(Verdict { harness, found, time: started.elapsed() })
+/// How many tasks a run has; `done` in [`run`] counts up to it.
+pub fn tasks(bugs: &[Bug]) -> u64 {
+    (bugs.len() + Harness::ALL.len()) as u64
 }
 
-/// Waits for a process: whether it ended well, or none if it had to be ended.
-fn wait(child: &mut Child, started: Instant, limit: Duration) -> std::io::Result<Option<bool>> {
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status.success()));
+/// Runs the harnesses against no bug and against each of these: the row without a bug first, then one for each. `done` is told how
+/// many tasks have ended.
+///
+/// # Errors
+/// The binary cannot be run.
+pub fn run(plan: &Plan<'_>, bugs: &[Bug], done: &(dyn Fn(u64) + Sync)) -> Result<Vec<Row>, String> {
+    let clean = Harness::ALL.map(Task::Clean);
+    let tasks = clean.into_iter().chain(bugs.iter().copied().map(Task::Kill)).collect();
+    let shared: Shared = Mutex::new((tasks, Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..plan.jobs.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let Some(task) = locked(&shared).0.pop_front() else { break };
+                    let row = match task {
+                        Task::Clean(harness) => clean_run(plan, harness),
+                        Task::Kill(bug) => hunt(plan, bug),
+                    };
+                    let rows = &mut locked(&shared).1;
+                    rows.push(row);
+                    done(rows.len() as u64);
+                }
+            });
         }
-        if started.elapsed() > limit {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
+    });
+    let rows = std::mem::take(&mut locked(&shared).1);
+    gather(rows.into_iter().collect::<Result<_, _>>()?)
+}
+
+/// One row without a bug, then the others by number.
+fn gather(rows: Vec<Row>) -> Result<Vec<Row>, String> {
+    let mut clean = Row { bug: None, verdicts: Vec::new() };
+    let mut killed = Vec::new();
+    for row in rows {
+        if row.bug.is_none() {
+            row.verdicts.into_iter().for_each(|verdict| clean.note(verdict));
+        } else {
+            killed.push(row);
         }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
     }
+    killed.sort_by_key(|row| row.bug.map(|bug| bug.number));
+    if clean.verdicts.is_empty() {
+        return Err("no harness ran without a bug".to_owned());
+    }
+    killed.insert(0, clean);
+    Ok(killed)
+}
+
+fn clean_run(plan: &Plan<'_>, harness: Harness) -> Result<Row, String> {
+    let (answer, time) = process::run(plan.binary, 0, harness, plan.longest)?;
+    Ok(Row { bug: None, verdicts: vec![Verdict { harness, answer, time }] })
+}
+
+/// Turn after turn until enough harnesses have found the bug.
+fn hunt(plan: &Plan<'_>, bug: Bug) -> Result<Row, String> {
+    let mut row = Row { bug: Some(bug), verdicts: Vec::new() };
+    for turn in plan.turns() {
+        for harness in Harness::ALL.into_iter().filter(|harness| harness.concerns(bug.kind())) {
+            if row.is_done_with(harness) {
+                continue;
+            }
+            let (answer, time) = process::run(plan.binary, bug.number, harness, turn)?;
+            row.note(Verdict { harness, answer, time });
+            if row.is_good() && !plan.all {
+                return Ok(row);
+            }
+        }
+    }
+    Ok(row)
 }

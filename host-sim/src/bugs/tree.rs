@@ -9,7 +9,7 @@ use std::{
 use super::{all, plant::plant};
 
 /// What the copy consists of.
-const PARTS: [&str; 6] = ["Cargo.toml", "Cargo.lock", ".rustfmt.toml", "core", "host-sim", "tests"];
+const PARTS: [&str; 7] = ["Cargo.toml", "Cargo.lock", ".rustfmt.toml", "core", "host-sim", "tests", "fuzz/corpus"];
 /// The environment variable that names the bug that is on.
 pub const PLANTED: &str = "COWL_PLANTED";
 

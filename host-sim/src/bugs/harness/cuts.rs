@@ -5,11 +5,11 @@ use cowl::{BlockDevice, FormatOptions, Geometry, LayerFlags, Pool};
 use super::{
     Clock,
     judge::{Judge, after, fates},
+    mixes::Mix,
     text,
 };
 use crate::sim::{
-    Config, Failed, Fate, Image, Model, Op, Rng, SimDisk, apply, crash_history, found, garbage_byte, mount, random_op,
-    start,
+    Config, Failed, Fate, Image, Model, Op, Rng, SimDisk, apply, crash_history, found, garbage_byte, mount, start,
 };
 
 /// Cuts one behind the other in the same pool.
@@ -37,6 +37,8 @@ pub(super) fn shape(seed: u64) -> Config {
     let blocks = if seed % 2 == 1 { 190 } else { 400 };
     let base = Config { pending: 2 + (seed % 3) as u32, sectors: 8, blocks, ..Config::TINY };
     match seed % 8 {
+        // One that is nearly full: the free space is in pieces.
+        1 => Config { sectors: 60, blocks: 170, ..base },
         2 => Config { block_size: 1024, blocks: 300, ..base },
         3 => Config { flags: LayerFlags::INTEGRITY, ..base },
         4 => Config { block_size: 1024, blocks: 300, flags: LayerFlags::INTEGRITY, ..base },
@@ -50,7 +52,14 @@ pub(super) fn shape(seed: u64) -> Config {
 }
 
 fn ops(rng: &mut Rng, config: &Config, length: usize, few: bool) -> Vec<Op> {
-    (0..length).map(|i| random_op(rng, config.sectors, i as u64 + 1, few)).collect()
+    let mix = match rng.below(8) {
+        0..3 => Mix::Everything,
+        3..6 if config.pending > 16 => Mix::Groups,
+        3..6 => Mix::Journal,
+        6 => Mix::Merging,
+        _ => Mix::Brim,
+    };
+    mix.ops(rng, config.sectors, length, few)
 }
 
 fn single(config: &Config, seed: u64) -> Result<(), String> {

@@ -11,9 +11,10 @@ use super::{
     Clock,
     cuts::shape,
     judge::{after, fates, sound},
+    mixes::Mix,
     text,
 };
-use crate::sim::{Config, Failed, Model, Op, Rng, SimDisk, apply, found, mount, random_op, start};
+use crate::sim::{Config, Failed, Model, Op, Rng, SimDisk, apply, found, mount, start};
 
 /// What a device call does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +81,8 @@ pub(super) fn run(clock: &Clock) -> Result<(), String> {
     for seed in 0.. {
         let config = shape(seed);
         let mut rng = Rng::new(seed ^ 0xe44);
-        let ops: Vec<Op> = (0..10).map(|i| random_op(&mut rng, config.sectors, i + 1, seed % 2 == 0)).collect();
+        let ops: Vec<Op> =
+            if seed % 3 == 2 { Mix::Journal } else { Mix::Everything }.ops(&mut rng, config.sectors, 10, seed % 2 == 0);
         let calls = calls_of(&config, &ops)?;
         for _ in 0..8 {
             let at = rng.below(calls.max(1));

@@ -80,9 +80,7 @@ pub(super) struct OnFiles {
 
 impl OnFiles {
     pub(super) fn new() -> Result<Self, String> {
-        // A file system in memory if there is one: bugs are looked for, not disks that lose their power.
-        let memory = std::path::Path::new("/dev/shm");
-        let folder = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
+        let folder = tempfile::tempdir();
         Ok(Self { folder: folder.map_err(text("a folder for files"))? })
     }
 }

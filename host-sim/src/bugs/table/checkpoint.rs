@@ -46,9 +46,6 @@ pub(super) const BUGS: &[Bug] = bugs! {
     48 "C5" "a new generation vouches for units of the old one" {
         "core/src/commit.rs": "«self.flushed = 0;»" => ""
     }
-    49 "C5" "what was proven stays proven in a new generation" {
-        "core/src/commit.rs": "«self.proven = 0;»" => ""
-    }
     50 "C5" "memory forgets that a generation is in force" {
         "core/src/commit.rs": "«self.durable = self.sb.clone();»" => ""
     }
@@ -61,5 +58,8 @@ pub(super) const BUGS: &[Bug] = bugs! {
     53 "C5" "layers that are remembered are not looked up again after a change" {
         "core/src/commit.rs": "«self.heads.clear();»\n        let applied" => "",
         "core/src/commit.rs": "self.pending.clear();\n        «self.heads.clear();»" => ""
+    }
+    153 "C5" "what was taken out of promises counts on in a new generation" {
+        "core/src/commit.rs": "self.growth = 0;\n        «self.reserve_used = 0;»" => ""
     }
 };

@@ -12,18 +12,20 @@ use super::{
 };
 use crate::sim::{Config, Rng, mount};
 
-const PROMISED: usize = 70;
-const THIN: usize = 600;
+const THIN: usize = 900;
 
 pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
-    let config = Config { blocks: 560, pending: 2 + (seed % 3) as u32 * 4, ..Config::TINY };
+    // The larger one has as many nodes as the reserve of a checkpoint could hide.
+    let promised_sectors = if seed.is_multiple_of(2) { 300 } else { 70 };
+    let config = Config { blocks: 490 + promised_sectors, pending: 2 + (seed % 3) as u32 * 4, ..Config::TINY };
     let disk = medium.disk(config.sector_size, config.device_sectors())?;
     let mut workspace = config.workspace();
     Pool::format(disk.open()?, &mut workspace, &config.format()).map_err(text("format"))?;
     let mut pool = mount(disk.open()?, &mut workspace).map_err(text("mount"))?;
-    let promised = pool.create(&named("promised"), PROMISED as u64, LayerFlags::GUARANTEED).map_err(text("create"))?;
+    let promised =
+        pool.create(&named("promised"), promised_sectors as u64, LayerFlags::GUARANTEED).map_err(text("create"))?;
     let thin = pool.create(&named("thin"), THIN as u64, LayerFlags::empty()).map_err(text("create"))?;
-    let mut content = vec![0; PROMISED];
+    let mut content = vec![0; promised_sectors];
     let mut snapshots: Vec<LayerId> = Vec::new();
     let mut rng = Rng::new(seed ^ 0x9a);
     for serial in 1..90u64 {
@@ -31,8 +33,9 @@ pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
         match rng.below(16) {
             0..5 => fill(&mut pool, thin, rng.below(THIN as u64 - 40), &filled(tag, 40))?,
             5..11 => {
-                let start = rng.below(PROMISED as u64) as usize;
-                let range = start..(start + 1 + rng.below(12) as usize).min(PROMISED);
+                let start = rng.below(promised_sectors as u64) as usize;
+                let range = start
+                    ..(start + 1 + rng.below(if serial % 9 == 0 { 300 } else { 12 }) as usize).min(promised_sectors);
                 pool.write(promised, start as u64, &filled(tag, range.len())).map_err(text("a promised write"))?;
                 content[range].fill(tag);
             }
@@ -52,23 +55,35 @@ pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
             14 => pool.checkpoint().map_err(text("checkpoint"))?,
             _ => pool.flush().map_err(text("flush"))?,
         }
-        same(&values(&mut pool, promised, PROMISED).map_err(text("read"))?, &content)
+        same(&values(&mut pool, promised, promised_sectors).map_err(text("read"))?, &content)
             .map_err(|why| format!("step {serial}: {why}"))?;
     }
+    // All of it at once, however full the pool is.
+    (0..THIN as u64 - 40).step_by(40).try_for_each(|at| fill(&mut pool, thin, at, &filled(9, 40)))?;
+    content.fill(7);
+    pool.write(promised, 0, &filled(7, promised_sectors)).map_err(text("everything that was promised"))?;
+    same(&values(&mut pool, promised, promised_sectors).map_err(text("read"))?, &content)?;
     sound(&mut pool)
 }
 
-/// Writes to the thin volume; that there is no space is what is wanted.
+/// Writes to the thin volume, block by block where there is no space for all; that there is none at all is what is wanted.
 fn fill<D: cowl::BlockDevice<Error: std::fmt::Debug>>(
     pool: &mut Pool<'_, D>,
     thin: LayerId,
     sector: u64,
     bytes: &[u8],
 ) -> Result<(), String> {
-    match pool.write(thin, sector, bytes) {
-        Ok(()) | Err(Error::NoSpace { .. }) => Ok(()),
+    let refused = |result| match result {
+        Ok(()) => Ok(false),
+        Err(Error::NoSpace { .. }) => Ok(true),
         Err(error) => Err(text("a thin write")(error)),
+    };
+    if refused(pool.write(thin, sector, bytes))? {
+        for (at, bytes) in (sector..).zip(bytes.chunks(512)) {
+            refused(pool.write(thin, at, bytes))?;
+        }
     }
+    Ok(())
 }
 
 fn named(name: &str) -> Attributes<'_> {
