@@ -52,6 +52,8 @@ pub struct Ended {
     pub answers: Vec<u8>,
     /// What the worker said on its standard error.
     pub said: String,
+    /// Its exit code, if it came to its end.
+    pub code: Option<i32>,
     /// It was killed before it had come to its end.
     pub killed: bool,
 }
@@ -86,8 +88,10 @@ impl Round {
         let mut child = command.spawn().map_err(said("the worker cannot be started"))?;
         let mut answers = Vec::new();
         let ended = self.wait(&mut child, &mut answers);
-        // It may have ended by itself.
-        let _ = child.kill();
+        if !matches!(self.stop, Stop::Never) || ended.is_err() {
+            // It may have ended by itself.
+            let _ = child.kill();
+        }
         if let Stop::Power(power) = &self.stop {
             power.release();
         }
@@ -95,7 +99,12 @@ impl Round {
         ended?;
         answers.extend(output.stdout);
         let killed = output.status.signal().is_some();
-        Ok(Ended { answers, killed, said: String::from_utf8_lossy(&output.stderr).into_owned() })
+        Ok(Ended {
+            answers,
+            killed,
+            code: output.status.code(),
+            said: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
     }
 
     fn wait(&self, child: &mut Child, answers: &mut Vec<u8>) -> Outcome<()> {
