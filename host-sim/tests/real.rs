@@ -43,10 +43,10 @@ fn the_system_calls_of_a_process_are_those_that_the_simulator_predicts() {
 
 #[test]
 fn a_system_call_that_fails_is_reported_or_made_good_and_loses_nothing() {
-    let Some(report) = sim(&["syscalls", "--count", "8"]) else { return };
+    let Some(report) = sim(&["syscalls", "--count", "14"]) else { return };
     let counts = counts(&report);
     let (writes_and_syncs, holes) = counts.split_at(10);
-    assert!(writes_and_syncs.iter().all(|count| *count > 20) && holes.iter().all(|count| *count > 2), "{report}");
+    assert!(writes_and_syncs.iter().all(|count| *count > 20) && holes.iter().all(|count| *count > 5), "{report}");
 }
 
 #[test]

@@ -27,7 +27,8 @@ pub struct Heard {
     pub injected: bool,
 }
 
-const CALLS: &str = "pwrite64,pwritev,pwritev2,write,fdatasync,fsync,fallocate,ftruncate,sync_file_range,msync";
+const CALLS: &str =
+    "pwrite64,pwritev,pwritev2,write,fdatasync,fsync,fallocate,ftruncate,copy_file_range,sync_file_range,msync";
 
 /// strace is there, and may trace.
 ///
