@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{
     ACK_DONE, ACK_FAILED, CutDisk, Ended, Halved, Outcome, Round, Shadow, Stop, Syscall, Target,
+    round::{alone, while_open},
     shadow::Refusal,
     strace::{Heard, listen},
     target::{SHAPES, fresh, open_and_judge},
@@ -96,17 +97,27 @@ impl Struck<'_> {
     pub fn all(&self, way: Way, asked: &dyn Fn() -> bool) -> Outcome<u64> {
         let config = SHAPES[self.shape % SHAPES.len()];
         let disk = match way.strike {
-            Strike::Half => Some(CutDisk::mount(self.dir, fresh(&config)?.0)?),
+            Strike::Half => {
+                let (bytes, _) = fresh(&config)?;
+                Some(alone(|| CutDisk::mount(self.dir, bytes))?)
+            }
             _ => None,
         };
+        let struck = self.each(way, disk.as_ref(), asked);
+        // Unmounting may start a process, as mounting does.
+        alone(|| drop(disk));
+        struck
+    }
+
+    fn each(&self, way: Way, disk: Option<&CutDisk>, asked: &dyn Fn() -> bool) -> Outcome<u64> {
         let mut number = 0;
         while !asked() {
-            let run = self.run(disk.as_ref())?;
+            let run = self.run(disk)?;
             let kind = |call: &&Syscall| kind(**call) == way.call;
             let Some(call) = run.expected.iter().filter(kind).nth(number).copied() else { break };
             number += 1;
             let judged = match way.strike {
-                Strike::Half => run.halved(disk.as_ref().ok_or("there is no disk")?, number),
+                Strike::Half => run.halved(disk.ok_or("there is no disk")?, number),
                 Strike::Limit => run.limited(call),
                 _ => run.injected(way, number),
             };
@@ -147,6 +158,9 @@ impl Run {
         let shadow = self.shadow()?;
         disk.halve(number);
         let ended = self.round.run(&mut self.round.command(&self.target, &[]))?;
+        if matches!(disk.halved(), Halved::In(_)) {
+            return Err(format!("the write never came: {}", ended.said));
+        }
         if disk.halved() != Halved::Completed {
             return Err(format!("the rest of a write that was cut short never came: {:?}", disk.halved()));
         }
@@ -250,7 +264,7 @@ impl Run {
     }
 
     fn judge(&self, mut model: Model) -> Outcome<()> {
-        open_and_judge(&self.target.path, &self.target.config, &mut model)
+        while_open(|| open_and_judge(&self.target.path, &self.target.config, &mut model))
     }
 }
 
