@@ -37,13 +37,16 @@ fn a_process_whose_disk_loses_power_loses_nothing_it_acknowledged() {
 #[test]
 fn the_system_calls_of_a_process_are_those_that_the_simulator_predicts() {
     let Some(report) = sim(&["trace", "--count", "120"]) else { return };
-    assert!(counts(&report)[1] > 300 && counts(&report)[2] > 50, "{report}");
+    let counts = counts(&report);
+    assert!(counts[1] > 300 && counts[2] > 50 && counts[3] > 20, "{report}");
 }
 
 #[test]
-fn a_system_call_that_fails_is_reported_and_loses_nothing() {
-    let Some(report) = sim(&["syscalls", "--count", "6"]) else { return };
-    assert!(counts(&report).iter().all(|count| *count > 5), "{report}");
+fn a_system_call_that_fails_is_reported_or_made_good_and_loses_nothing() {
+    let Some(report) = sim(&["syscalls", "--count", "14"]) else { return };
+    let counts = counts(&report);
+    let (writes_and_syncs, holes) = counts.split_at(10);
+    assert!(writes_and_syncs.iter().all(|count| *count > 20) && holes.iter().all(|count| *count > 5), "{report}");
 }
 
 #[test]
@@ -55,5 +58,6 @@ fn crash_images_opened_by_another_process_hold_what_they_must() {
 #[test]
 fn no_room_below_the_pool_is_reported_and_loses_nothing() {
     let Some(report) = sim(&["full"]) else { return };
-    assert_eq!(counts(&report).len(), 4, "{report}");
+    let counts = counts(&report);
+    assert!(counts.len() == 6 && counts[1..].iter().all(|acknowledged| *acknowledged > 10), "{report}");
 }

@@ -1,4 +1,4 @@
-//! No room below the pool: a full file system, and a limit on the size of files.
+//! No room below the pool: a full file system, a quota, and a limit on the size of files.
 
 use std::{
     fs,
@@ -7,25 +7,60 @@ use std::{
 };
 
 use super::{
-    ACK_FAILED, Outcome, Round, Shadow, Stop, Target, open_and_judge, said,
-    target::{SHAPES, fresh},
+    Outcome, Round, Shadow, Stop, Target, open_and_judge, said,
+    shadow::Refusal,
+    syscalls::refusal,
+    target::{SHAPES, fresh, open_and_compare},
     worker::history,
 };
 
-/// A small ext4 in a file, mounted by a loop device. It is unmounted when it is dropped.
+/// A file system in a file, mounted by a loop device. It is unmounted when it is dropped.
 #[derive(Debug)]
-pub struct SmallFilesystem {
+struct Mounted {
     dir: PathBuf,
 }
 
-fn command(words: &[&str]) -> Outcome<()> {
+/// A small ext4 that can be filled up.
+#[derive(Debug)]
+pub struct SmallFilesystem(Mounted);
+
+/// A btrfs with a subvolume that has a quota.
+#[derive(Debug)]
+pub struct Quota {
+    /// What keeps it mounted.
+    _mounted: Mounted,
+    dir: PathBuf,
+}
+
+/// What a command says, if it succeeds.
+fn command(words: &[&str]) -> Outcome<String> {
     let (program, arguments) = words.split_first().ok_or("no command")?;
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(format!("{}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+impl Mounted {
+    fn new(below: &Path, name: &str, bytes: u64, format: &[&str]) -> Outcome<Self> {
+        let (image, dir) = (below.join(name).with_extension("img"), below.join(name));
+        let file = fs::File::create(&image).map_err(said("the image"))?;
+        file.set_len(bytes).map_err(said("the image"))?;
+        fs::create_dir_all(&dir).map_err(said("the directory"))?;
+        let (image, mounted) = (image.display().to_string(), dir.display().to_string());
+        command(&[format, &[&image]].concat())?;
+        command(&["mount", "-o", "loop", &image, &mounted])?;
+        Ok(Self { dir })
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Whoever cannot unmount it now cannot do so later either; the directory then stays.
+        let _ = command(&["umount", &self.dir.display().to_string()]);
+    }
 }
 
 impl SmallFilesystem {
@@ -34,19 +69,12 @@ impl SmallFilesystem {
     /// # Errors
     /// There is no `mke2fs`, no loop device, or no right to mount.
     pub fn mount(below: &Path, bytes: u64) -> Outcome<Self> {
-        let (image, dir) = (below.join("small.img"), below.join("small"));
-        let file = fs::File::create(&image).map_err(said("the image"))?;
-        file.set_len(bytes).map_err(said("the image"))?;
-        fs::create_dir_all(&dir).map_err(said("the directory"))?;
-        let (image, mounted) = (image.display().to_string(), dir.display().to_string());
-        command(&["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", &image])?;
-        command(&["mount", "-o", "loop", &image, &mounted])?;
-        Ok(Self { dir })
+        Mounted::new(below, "small", bytes, &["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0"]).map(Self)
     }
 
     /// Where it is.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        &self.0.dir
     }
 
     /// Fills it up but for so many bytes.
@@ -54,9 +82,9 @@ impl SmallFilesystem {
     /// # Errors
     /// It cannot be filled.
     pub fn fill(&self, but: u64) -> Outcome<()> {
-        let room = rustix::fs::statvfs(&self.dir).map_err(said("statvfs"))?;
+        let room = rustix::fs::statvfs(&self.0.dir).map_err(said("statvfs"))?;
         let free = room.f_bavail * room.f_frsize;
-        let filler = fs::File::create(self.dir.join("filler")).map_err(said("the filler"))?;
+        let filler = fs::File::create(self.0.dir.join("filler")).map_err(said("the filler"))?;
         let length = free.saturating_sub(but);
         rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, length).map_err(said("the filler"))
     }
@@ -66,14 +94,36 @@ impl SmallFilesystem {
     /// # Errors
     /// It cannot be emptied.
     pub fn empty(&self) -> Outcome<()> {
-        fs::remove_file(self.dir.join("filler")).map_err(said("the filler"))
+        fs::remove_file(self.0.dir.join("filler")).map_err(said("the filler"))
     }
 }
 
-impl Drop for SmallFilesystem {
-    fn drop(&mut self) {
-        // Whoever cannot unmount it now cannot do so later either; the directory then stays.
-        let _ = command(&["umount", &self.dir.display().to_string()]);
+impl Quota {
+    /// Makes and mounts it below a directory.
+    ///
+    /// # Errors
+    /// There is no `mkfs.btrfs` or `btrfs`, no loop device, or no right to mount; or the system knows no btrfs.
+    pub fn mount(below: &Path) -> Outcome<Self> {
+        // The least that mkfs.btrfs takes is a little over 100 MiB; the file is sparse.
+        let mounted = Mounted::new(below, "quota", 128 << 20, &["mkfs.btrfs", "-q", "-f"])?;
+        let dir = mounted.dir.join("limited");
+        command(&["btrfs", "quota", "enable", &mounted.dir.display().to_string()])?;
+        command(&["btrfs", "subvolume", "create", &dir.display().to_string()])?;
+        Ok(Self { _mounted: mounted, dir })
+    }
+
+    /// The directory that has the quota.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Sets it, or takes it away.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn limit(&self, bytes: Option<u64>) -> Outcome<()> {
+        let limit = bytes.map_or("none".into(), |bytes| bytes.to_string());
+        command(&["btrfs", "qgroup", "limit", &limit, &self.dir.display().to_string()]).map(drop)
     }
 }
 
@@ -91,6 +141,15 @@ fn sparse(path: &Path) -> Outcome<Target> {
     Ok(Target { path: path.to_path_buf(), config, model })
 }
 
+/// How the system refuses, and how the process says so.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused {
+    /// The system's words.
+    pub words: &'static str,
+    /// The exit code.
+    pub code: i32,
+}
+
 /// Works on the pool until the system refuses, judges it, makes room, and works on. How many operations came before the refusal.
 ///
 /// # Errors
@@ -100,32 +159,34 @@ pub fn run_out(
     path: &Path,
     prepare: &dyn Fn() -> Outcome<()>,
     before: &[String],
-    wanted: &str,
+    wanted: Refused,
     make_room: &dyn Fn() -> Outcome<()>,
 ) -> Outcome<usize> {
     let mut target = sparse(path)?;
     prepare()?;
-    make_room_later(program, &mut target, before, wanted).and_then(|acknowledged| {
-        make_room()?;
-        let round = Round { program: program.into(), path: path.into(), seed: 77, count: 60, stop: Stop::Never };
-        round.play(&mut target).map_err(|why| format!("with room again: {why}"))?;
-        Ok(acknowledged)
-    })
+    let acknowledged = work_until_refused(program, &mut target, before, wanted)?;
+    make_room()?;
+    open_and_judge(path, &target.config, &mut target.model)?;
+    let round = Round { program: program.into(), path: path.into(), seed: 77, count: 60, stop: Stop::Never };
+    let ended = round.play(&mut target).map_err(|why| format!("with room again: {why}"))?;
+    if ended.code != Some(0) || ended.answers.len() != round.count {
+        return Err(format!("with room again: {} operations, exit code {:?}", ended.answers.len(), ended.code));
+    }
+    Ok(acknowledged)
 }
 
-fn make_room_later(program: &Path, target: &mut Target, before: &[String], wanted: &str) -> Outcome<usize> {
+fn work_until_refused(program: &Path, target: &mut Target, before: &[String], wanted: Refused) -> Outcome<usize> {
     let round = Round { program: program.into(), path: target.path.clone(), seed: 5, count: 400, stop: Stop::Never };
     let ops = history(&target.config, round.seed, round.count);
-    let shadow = Shadow::new(&target.config, &target.bytes()?, &target.model);
-    let ended = round.run(&mut round.command(target, before))?;
-    let failed = ended.answers.iter().position(|answer| *answer == ACK_FAILED);
-    let failed = failed
-        .ok_or_else(|| format!("the system refused nothing in {} operations: {}", ended.answers.len(), ended.said))?;
-    if !ended.said.contains(wanted) {
-        return Err(format!("instead of {wanted:?} the worker said: {}", ended.said));
+    // Holes would make room again, or be what the system refuses first.
+    let shadow = Shadow::new(&target.config, &target.bytes()?, &target.model).refusing(Refusal::Unsupported(0));
+    let ended = round.run(round.command(target, before).arg("--no-discard"))?;
+    let begun = refusal(&ops, &ended, wanted.code)?;
+    if !ended.said.contains(wanted.words) {
+        return Err(format!("instead of {:?} the worker said: {}", wanted.words, ended.said));
     }
-    let mut model = shadow.after(&ops, &ended.answers[..=failed])?;
-    open_and_judge(&target.path, &target.config, &mut model)?;
-    target.model = model;
-    Ok(failed)
+    target.model = shadow.after(&ops[..begun], &ended.answers[..begun])?;
+    // There is no room for a check to bring what is pending into the trees: that comes later.
+    open_and_compare(&target.path, &target.config, &mut target.model, &mut target.config.workspace())?;
+    Ok(begun.saturating_sub(1))
 }

@@ -1,4 +1,5 @@
-//! A filesystem of one file that can lose its power: writes that no fdatasync covered are kept, dropped or torn at a cut.
+//! A filesystem of one file that can lose its power: writes that no fdatasync covered are kept, dropped or torn at a cut,
+//! and one of them can be stored by half.
 //!
 //! The kernel caches nothing (direct I/O), so the process that has the file open is real, and so are its system calls; only what
 //! lies below them is made up.
@@ -33,7 +34,22 @@ struct Content {
     pending: Vec<usize>,
     /// Calls that are still taken before the disk stops answering.
     left: Option<u64>,
+    halved: Halved,
     unanswered: Vec<Unanswered>,
+}
+
+/// A write of which only the first half is stored, and its caller told so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Halved {
+    /// There was none, and will be none.
+    #[default]
+    Never,
+    /// So many writes from now, 1 is the next.
+    In(usize),
+    /// It was halved; offset and length of what is still missing.
+    Missing(u64, u64),
+    /// It was halved, and the caller has brought exactly the rest.
+    Completed,
 }
 
 /// A caller that waits for an answer it will not get.
@@ -106,6 +122,16 @@ impl CutDisk {
         Power(self.content.clone())
     }
 
+    /// Of the n-th write from now on, counted from 1, half is stored.
+    pub fn halve(&self, number: usize) {
+        lock(&self.content).halved = Halved::In(number);
+    }
+
+    /// What became of the write that was to be halved.
+    pub fn halved(&self) -> Halved {
+        lock(&self.content).halved
+    }
+
     /// What a reader sees.
     pub fn bytes(&self) -> Vec<u8> {
         lock(&self.content).current.clone()
@@ -157,20 +183,36 @@ impl Content {
         }
     }
 
-    /// Bytes that are to be written there, if all of it lies inside and on whole sectors.
+    /// Takes a write: how many bytes of it are stored. None if it does not lie inside, or on whole sectors.
+    fn write(&mut self, offset: u64, data: &[u8]) -> Option<usize> {
+        let length = data.len() as u64;
+        match self.halved {
+            Halved::In(1) => {
+                let half = data.len() / 2;
+                self.halved = Halved::Missing(offset + half as u64, length - half as u64);
+                return self.store(offset, half as u64, Some(&data[..half])).then_some(half);
+            }
+            Halved::In(number) => self.halved = Halved::In(number - 1),
+            Halved::Missing(at, missing) if (at, missing) == (offset, length) => {
+                self.halved = Halved::Completed;
+                return self.store(offset, length, Some(data)).then_some(data.len());
+            }
+            _ => {}
+        }
+        (whole_sectors(offset, length) && self.store(offset, length, Some(data))).then_some(data.len())
+    }
+
+    /// Bytes that are to be written there, if all of it lies inside; none are zeros.
     fn store(&mut self, offset: u64, length: u64, bytes: Option<&[u8]>) -> bool {
         let (Ok(start), Ok(length)) = (usize::try_from(offset), usize::try_from(length)) else { return false };
         let Some(target) = start.checked_add(length).and_then(|end| self.current.get_mut(start..end)) else {
             return false;
         };
-        if start % SECTOR != 0 || length % SECTOR != 0 {
-            return false;
-        }
         match bytes {
             Some(bytes) => target.copy_from_slice(bytes),
             None => target.fill(0),
         }
-        self.pending.extend(start / SECTOR..(start + length) / SECTOR);
+        self.pending.extend(start / SECTOR..(start + length).div_ceil(SECTOR));
         true
     }
 
@@ -180,6 +222,10 @@ impl Content {
             self.durable[range.clone()].copy_from_slice(&self.current[range]);
         }
     }
+}
+
+fn whole_sectors(offset: u64, length: u64) -> bool {
+    offset.is_multiple_of(SECTOR as u64) && length.is_multiple_of(SECTOR as u64)
 }
 
 impl OneFile {
@@ -279,8 +325,8 @@ impl Filesystem for OneFile {
         let mut content = lock(&self.0);
         if !content.powered() {
             content.unanswered.push(Unanswered::Write(reply));
-        } else if content.store(offset, data.len() as u64, Some(data)) {
-            reply.written(data.len() as u32);
+        } else if let Some(stored) = content.write(offset, data) {
+            reply.written(stored as u32);
         } else {
             reply.error(Errno::EINVAL);
         }
@@ -290,7 +336,7 @@ impl Filesystem for OneFile {
         let mut content = lock(&self.0);
         if !content.powered() {
             content.unanswered.push(Unanswered::Other(reply));
-        } else if content.store(offset, length, None) {
+        } else if whole_sectors(offset, length) && content.store(offset, length, None) {
             reply.ok();
         } else {
             reply.error(Errno::EINVAL);

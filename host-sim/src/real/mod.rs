@@ -14,18 +14,22 @@ mod powercut;
 mod round;
 mod shadow;
 mod strace;
+mod syscalls;
 mod target;
+mod trace;
 mod worker;
 
-pub use full::{SmallFilesystem, run_out};
-pub use fuse::{CutDisk, Power};
+pub use full::{Quota, Refused, SmallFilesystem, run_out};
+pub use fuse::{CutDisk, Halved, Power};
 pub use materialise::{judge, materialise};
 pub use powercut::{Cuts, Victim};
 pub use round::{Ended, Round, Stop, this_program};
-pub use shadow::Shadow;
-pub use strace::{Inject, Syscall, available, inject, parse_line, trace};
-pub use target::{SHAPES, Target, open_and_judge};
-pub use worker::{ACK_DONE, ACK_FAILED, ACK_REFUSED, history, work};
+pub use shadow::{Refusal, Shadow};
+pub use strace::{Heard, Syscall, available, listen, parse_line};
+pub use syscalls::{Strike, Struck, WAYS, Way, refusal};
+pub use target::{SHAPES, Target, open_and_compare, open_and_judge};
+pub use trace::{agree, trace};
+pub use worker::{ACK_DONE, ACK_FAILED, ACK_REFUSED, history, perform, work};
 
 /// What goes wrong, told to a person.
 pub type Outcome<T> = Result<T, String>;

@@ -6,6 +6,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{PoisonError, RwLock},
     thread,
     time::Duration,
 };
@@ -52,6 +53,8 @@ pub struct Ended {
     pub answers: Vec<u8>,
     /// What the worker said on its standard error.
     pub said: String,
+    /// Its exit code, if it came to its end.
+    pub code: Option<i32>,
     /// It was killed before it had come to its end.
     pub killed: bool,
 }
@@ -83,11 +86,13 @@ impl Round {
     /// # Errors
     /// It cannot be started.
     pub fn run(&self, command: &mut Command) -> Outcome<Ended> {
-        let mut child = command.spawn().map_err(said("the worker cannot be started"))?;
+        let mut child = alone(|| command.spawn()).map_err(said("the worker cannot be started"))?;
         let mut answers = Vec::new();
         let ended = self.wait(&mut child, &mut answers);
-        // It may have ended by itself.
-        let _ = child.kill();
+        if !matches!(self.stop, Stop::Never) || ended.is_err() {
+            // It may have ended by itself.
+            let _ = child.kill();
+        }
         if let Stop::Power(power) = &self.stop {
             power.release();
         }
@@ -95,7 +100,12 @@ impl Round {
         ended?;
         answers.extend(output.stdout);
         let killed = output.status.signal().is_some();
-        Ok(Ended { answers, killed, said: String::from_utf8_lossy(&output.stderr).into_owned() })
+        Ok(Ended {
+            answers,
+            killed,
+            code: output.status.code(),
+            said: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
     }
 
     fn wait(&self, child: &mut Child, answers: &mut Vec<u8>) -> Outcome<()> {
@@ -155,6 +165,22 @@ impl Round {
         target.model = model;
         Ok(ended)
     }
+}
+
+/// Processes are started while no thread has a pool open: a new process holds every open file, and the lock on it, until it becomes
+/// another program, and would keep the pool's next worker out.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// Does something that may start a process.
+pub fn alone<T>(start: impl FnOnce() -> T) -> T {
+    let _held = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    start()
+}
+
+/// Does something that has a pool open.
+pub fn while_open<T>(open: impl FnOnce() -> T) -> T {
+    let _held = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    open()
 }
 
 /// This program, to be run again as a worker.

@@ -1,14 +1,38 @@
 //! The shadow of a worker: the same operations on a simulated disk, and the model beside it.
 
-use super::{Outcome, said, worker::layers_of};
-use crate::sim::{Call, Config, Model, Op, Sector, SimDisk, apply, mount};
+use cowl::{BlockDevice, Error, Geometry};
+
+use super::{
+    Outcome, Syscall, said,
+    worker::{layers_of, perform},
+};
+use crate::sim::{Asked, Config, Failed, Model, Op, Sector, SimDisk, Traced, mount};
 
 /// What a worker must have done after so many operations.
 #[derive(Debug)]
 pub struct Shadow {
     config: Config,
-    disk: SimDisk,
+    disk: Holes,
     model: Model,
+}
+
+/// Whether the device below refuses to punch a hole. Numbers count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It never does.
+    Never,
+    /// The n-th one fails.
+    Fails(usize),
+    /// At the n-th one it says that it cannot do such a thing, and is not asked again; 0: it is known before.
+    Unsupported(usize),
+}
+
+/// The simulated disk, with holes: discarded sectors read as zeros.
+#[derive(Debug)]
+struct Holes {
+    disk: SimDisk,
+    refusal: Refusal,
+    asked: usize,
 }
 
 impl Shadow {
@@ -18,7 +42,15 @@ impl Shadow {
             .chunks(config.sector_size)
             .map(|sector| (!sector.iter().all(|byte| *byte == 0)).then(|| sector.into()));
         let sectors: Vec<Sector> = sectors.collect();
-        Self { config: *config, disk: SimDisk::from_sectors(config.sector_size, sectors), model: model.clone() }
+        let disk = SimDisk::from_sectors(config.sector_size, sectors);
+        Self { config: *config, disk: Holes { disk, refusal: Refusal::Never, asked: 0 }, model: model.clone() }
+    }
+
+    /// The same, with holes that are refused.
+    #[must_use]
+    pub fn refusing(mut self, refusal: Refusal) -> Self {
+        self.disk.refusal = refusal;
+        self
     }
 
     /// Runs the operations that were acknowledged; then what may be found if the next one, if any, was on its way.
@@ -26,41 +58,89 @@ impl Shadow {
     /// # Errors
     /// The simulated pool did not do what the worker did.
     pub fn after(self, ops: &[Op], answers: &[u8]) -> Outcome<Model> {
-        let Self { config, disk, mut model } = self;
+        let Self { config, mut disk, mut model } = self;
         let mut workspace = config.workspace();
-        let mut pool = mount(disk.clone(), &mut workspace).map_err(said("the shadow's mount"))?;
+        let mut pool = mount(&mut disk, &mut workspace).map_err(said("the shadow's mount"))?;
         let seen = crate::sim::found(&mut pool).map_err(said("the shadow's reading"))?;
         model.adopt(&seen, config.sector_size)?;
         // The worker's reads, no others: a merge step's budget counts what is not in memory.
-        let mut pool = mount(disk, &mut workspace).map_err(said("the shadow's mount"))?;
+        let mut pool = mount(&mut disk, &mut workspace).map_err(said("the shadow's mount"))?;
         layers_of(&mut pool).map_err(said("the shadow's list"))?;
         for (i, op) in ops.iter().take(answers.len() + 1).enumerate() {
             let before = model.clone();
-            let done = apply(&mut pool, &mut model, *op).map_err(said("the shadow's operation"))?;
-            let Some(answer) = answers.get(i) else {
-                return Ok(before.during(&model, op.is_barrier()));
+            let done = match perform(&mut pool, &mut model, *op) {
+                Ok(true) => super::ACK_DONE,
+                Ok(false) => super::ACK_REFUSED,
+                // A hole that was refused: the checkpoint before it is complete, and nothing keeps the pool from going on.
+                Err(Error::Device(Failed)) => super::ACK_FAILED,
+                Err(error) => return Err(said("the shadow's operation")(error)),
             };
-            match *answer {
-                super::ACK_FAILED => return Ok(before.during(&model, op.is_barrier())),
-                super::ACK_DONE if done => {}
-                super::ACK_REFUSED if !done => {}
-                other => return Err(format!("operation {i}, {op:?}: {} instead of {done}", char::from(other))),
+            match answers.get(i) {
+                Some(answer) if *answer == done => {}
+                None | Some(&super::ACK_FAILED) => return Ok(before.during(&model, op.is_barrier())),
+                Some(answer) => {
+                    let [answer, done] = [*answer, done].map(char::from);
+                    return Err(format!("operation {i}, {op:?}: the worker answered {answer:?} instead of {done:?}"));
+                }
             }
         }
         Ok(model)
     }
 
-    /// The device calls that a worker makes for these operations, its mount included.
+    /// The system calls that a worker makes for these operations, its mount included.
     ///
     /// # Errors
     /// The simulated pool failed.
-    pub fn calls(self, ops: &[Op]) -> Outcome<Vec<Call>> {
+    pub fn calls(self, ops: &[Op]) -> Outcome<Vec<Syscall>> {
+        let mut traced = Traced::new(self.disk);
         let mut workspace = self.config.workspace();
-        let mut pool = mount(self.disk.clone(), &mut workspace).map_err(said("the shadow's mount"))?;
+        let mut pool = mount(&mut traced, &mut workspace).map_err(said("the shadow's mount"))?;
         let mut model = layers_of(&mut pool).map_err(said("the shadow's list"))?;
         for op in ops {
-            apply(&mut pool, &mut model, *op).map_err(said("the shadow's operation"))?;
+            match perform(&mut pool, &mut model, *op) {
+                Ok(_) | Err(Error::Device(Failed)) => {}
+                Err(error) => return Err(said("the shadow's operation")(error)),
+            }
         }
-        Ok(self.disk.take_calls())
+        let size = self.config.sector_size as u64;
+        let calls = traced.take().into_iter().filter_map(|line| match line.asked {
+            Asked::Read => None,
+            Asked::Write => Some(Syscall::Write(line.sector * size, line.count * size)),
+            Asked::Flush => Some(Syscall::Sync),
+            Asked::Discard => Some(Syscall::Punch(line.sector * size, line.count * size)),
+        });
+        Ok(calls.collect())
+    }
+}
+
+impl BlockDevice for Holes {
+    type Error = Failed;
+
+    fn geometry(&self) -> Geometry {
+        let supported = !matches!(self.refusal, Refusal::Unsupported(number) if self.asked >= number);
+        Geometry { discard: supported, ..self.disk.geometry() }
+    }
+
+    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Failed> {
+        self.disk.read(sector, buffer)
+    }
+
+    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Failed> {
+        self.disk.write(sector, buffer)
+    }
+
+    fn flush(&mut self) -> Result<(), Failed> {
+        self.disk.flush()
+    }
+
+    fn discard(&mut self, sector: u64, count: u64) -> Result<(), Failed> {
+        self.asked += 1;
+        match self.refusal {
+            Refusal::Fails(number) if number == self.asked => return Err(Failed),
+            Refusal::Unsupported(number) if number <= self.asked => return Ok(()),
+            _ => {}
+        }
+        let zeros = vec![0; self.disk.geometry().sector_size as usize];
+        (sector..sector + count).try_for_each(|at| self.disk.write(at, &zeros))
     }
 }

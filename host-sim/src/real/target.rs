@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cowl::BlockDevice;
+use cowl::{BlockDevice, Pool};
 
 use super::{Outcome, said};
 use crate::{
@@ -73,10 +73,24 @@ pub fn fresh(config: &Config) -> Outcome<(Vec<u8>, Model)> {
 /// # Errors
 /// The promise that is broken.
 pub fn open_and_judge(path: &Path, config: &Config, model: &mut Model) -> Outcome<()> {
-    let device = FileDevice::open(path).map_err(said("open"))?;
     let mut workspace = config.workspace();
-    let mut pool = mount(device, &mut workspace).map_err(said("mount"))?;
+    let mut pool = open_and_compare(path, config, model, &mut workspace)?;
+    sound(&mut pool, true)
+}
+
+/// The same without the check, which may have to write.
+///
+/// # Errors
+/// The promise that is broken.
+pub fn open_and_compare<'a>(
+    path: &Path,
+    config: &Config,
+    model: &mut Model,
+    workspace: &'a mut [u8],
+) -> Outcome<Pool<'a, FileDevice>> {
+    let device = FileDevice::open(path).map_err(said("open"))?;
+    let mut pool = mount(device, workspace).map_err(said("mount"))?;
     let seen = found(&mut pool).map_err(said("read"))?;
     model.adopt(&seen, config.sector_size)?;
-    sound(&mut pool, true)
+    Ok(pool)
 }

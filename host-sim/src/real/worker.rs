@@ -4,9 +4,8 @@ use std::{io::Write, path::Path};
 
 use cowl::{BlockDevice, Error, LayerKind, Pool};
 
-use super::{Outcome, said};
 use crate::{
-    FileDevice,
+    DeviceError, FileOptions,
     sim::{Config, Layer, Model, Op, Rng, apply, mount, random_op},
 };
 
@@ -17,17 +16,36 @@ pub const ACK_REFUSED: u8 = b'-';
 /// The operation reported an error.
 pub const ACK_FAILED: u8 = b'!';
 
+/// Every so many operations comes a checkpoint, and with it discards.
+const TRIM_EVERY: usize = 8;
+/// Discards at a time.
+const TRIMMED: u32 = 6;
+
 /// The history of a seed.
 pub fn history(config: &Config, seed: u64, count: usize) -> Vec<Op> {
     let mut rng = Rng::new(seed);
     let all = std::iter::from_fn(|| Some(random_op(&mut rng, config.sectors, (seed << 12 | 1) & 0xff_ffff, false)));
-    let tagged = all.enumerate().map(|(i, op)| match op {
+    let tagged = all.filter(|op| *op != Op::Kill).enumerate().map(|(i, op)| match op {
+        _ if i % TRIM_EVERY == TRIM_EVERY - 3 => Op::Checkpoint,
         Op::Write(volume, sector, sectors, _) => {
             Op::Write(volume, sector, sectors, (seed & 0xffff) << 24 | (i as u64 + 1) << 1 | 1)
         }
         op => op,
     });
-    tagged.filter(|op| *op != Op::Kill).take(count).collect()
+    tagged.take(count).collect()
+}
+
+/// Applies an operation. After a checkpoint the device is told of free blocks, each time elsewhere; no layer sees anything of it.
+///
+/// # Errors
+/// The pool's; of the discards only after the checkpoint is complete.
+pub fn perform<D: BlockDevice>(pool: &mut Pool<'_, D>, model: &mut Model, op: Op) -> Result<bool, Error<D::Error>> {
+    let done = apply(pool, model, op)?;
+    if op == Op::Checkpoint {
+        let from = pool.stats().checkpoints * 61 % pool.space().total;
+        pool.discard_free(from, TRIMMED)?;
+    }
+    Ok(done)
 }
 
 /// A model that knows which layers there are, enough to choose operations by.
@@ -50,28 +68,31 @@ pub fn layers_of<D: BlockDevice>(pool: &mut Pool<'_, D>) -> Result<Model, Error<
 /// nothing reports success any more.
 ///
 /// # Errors
-/// The pool cannot be opened, or the acknowledgement has no reader.
-pub fn work(path: &Path, config: &Config, ops: &[Op], out: &mut dyn Write) -> Outcome<()> {
-    let device = FileDevice::open(path).map_err(said("open"))?;
+/// The first error of an operation; or the pool cannot be opened, or the acknowledgement has no reader.
+pub fn work(
+    path: &Path,
+    config: &Config,
+    ops: &[Op],
+    discard: bool,
+    out: &mut dyn Write,
+) -> Result<(), Error<DeviceError>> {
+    let device = FileOptions::new().discard(discard).open(path).map_err(Error::Device)?;
     let mut workspace = config.workspace();
-    let mut pool = mount(device, &mut workspace).map_err(said("mount"))?;
-    let mut model = layers_of(&mut pool).map_err(said("list"))?;
-    let mut failures = 0;
+    let mut pool = mount(device, &mut workspace)?;
+    let mut model = layers_of(&mut pool)?;
+    let mut first = Ok(());
     for op in ops {
-        let answer = match apply(&mut pool, &mut model, *op) {
+        let answer = match perform(&mut pool, &mut model, *op) {
             Ok(true) => ACK_DONE,
             Ok(false) => ACK_REFUSED,
             Err(error) => {
-                eprintln!("{op:?}: {error}");
                 model.refused();
-                failures += 1;
+                first = first.and(Err(error));
                 ACK_FAILED
             }
         };
-        out.write_all(&[answer]).and_then(|()| out.flush()).map_err(said("acknowledge"))?;
-        if failures > 8 {
-            return Err("gave up after several failures".into());
-        }
+        let told = out.write_all(&[answer]).and_then(|()| out.flush());
+        told.map_err(|error| Error::Device(DeviceError::new("acknowledge", path, error)))?;
     }
-    Ok(())
+    first
 }

@@ -16,7 +16,7 @@ Examples:
   cowl sim trace --seed 7 --count 400
 
 The system calls of a running process (by strace) are compared with what the simulated disk was asked in the same history: call for call, \
-offset for offset, flush for flush. That carries what the explorer proves in memory over to the real program.")]
+offset for offset, flush for flush, hole for hole. That carries what the explorer proves in memory over to the real program.")]
 pub struct Args {
     /// Where the histories begin
     #[arg(long, default_value_t = 1)]
@@ -34,13 +34,19 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     available().map_err(missing)?;
     let dir = directory(args.dir.as_deref())?;
     let program = this_program().map_err(missing)?;
-    let (mut writes, mut syncs) = (0, 0);
+    let mut made = [0; 3];
     let mut violation = None;
     for shape in 0..SHAPES.len() {
         match trace(&program, dir.path(), shape, args.seed, args.count) {
             Ok(calls) => {
-                syncs += calls.iter().filter(|call| **call == Syscall::Sync).count() as u64;
-                writes += calls.iter().filter(|call| matches!(call, Syscall::Write(..))).count() as u64;
+                for call in calls {
+                    let kind = match call {
+                        Syscall::Write(..) => 0,
+                        Syscall::Sync => 1,
+                        Syscall::Punch(..) => 2,
+                    };
+                    made[kind] += 1;
+                }
             }
             Err(why) => {
                 violation = Some((why, format!("cowl sim trace --seed {} --count {}", args.seed, args.count)));
@@ -48,7 +54,11 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
             }
         }
     }
-    let counts =
-        [("histories", SHAPES.len() as u64), ("pwrite64 as predicted", writes), ("fdatasync as predicted", syncs)];
+    let counts = [
+        ("histories", SHAPES.len() as u64),
+        ("pwrite64 as predicted", made[0]),
+        ("fdatasync as predicted", made[1]),
+        ("fallocate as predicted", made[2]),
+    ];
     show(ui, "trace", &counts, violation, started)
 }

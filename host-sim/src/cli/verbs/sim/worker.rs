@@ -22,13 +22,16 @@ pub struct Args {
     /// Shape of the pool
     #[arg(long)]
     shape: usize,
+    /// Punch no holes
+    #[arg(long)]
+    no_discard: bool,
 }
 
 pub fn run(_ui: &Ui, args: &Args) -> Result<(), Failure> {
     let config = real::SHAPES[args.shape % real::SHAPES.len()];
     let ops = real::history(&config, args.seed, args.count);
     let mut out = io::stdout().lock();
-    real::work(&args.pool, &config, &ops, &mut out).map_err(|why| Failure::new(Kind::Other, why))
+    Ok(real::work(&args.pool, &config, &ops, !args.no_discard, &mut out)?)
 }
 
 #[derive(Debug, clap::Args)]
