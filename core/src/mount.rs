@@ -1,8 +1,8 @@
 //! Mounting.
 //!
-//! Mount: one device flush (what a killed process had written becomes durable, M1), then reads only: the superblocks, then
-//! the journal and the blocks that its unproven tail names (`recover.rs`). Nothing is written; the first change is preceded by a checkpoint (M4). A crash
-//! during or after a mount changes nothing.
+//! Mount: one device flush (what a killed process had written becomes durable, M1), then reads only: the superblocks, then the
+//! journal and the blocks that its unproven tail names (`recover.rs`). Nothing is written; the first change is preceded by a
+//! checkpoint (M4). A crash during or after a mount changes nothing.
 
 use core::cmp::Ordering;
 

@@ -39,7 +39,24 @@ pub enum Fate {
     Garbage,
 }
 
+impl Fate {
+    /// Counts through them.
+    pub fn nth(number: u64) -> Self {
+        match number % 3 {
+            0 => Self::New,
+            1 => Self::Old,
+            _ => Self::Garbage,
+        }
+    }
+}
+
 impl Image {
+    /// Everything that may happen to the pending sectors, torn in one way.
+    pub fn fates(&self) -> impl Iterator<Item = Vec<Fate>> + use<> {
+        let pending = self.pending.len() as u32;
+        (0..3u64.pow(pending)).map(move |choice| (0..pending).map(|i| Fate::nth(choice / 3u64.pow(i))).collect())
+    }
+
     /// The disk after a power cut, given what happens to each pending sector.
     pub fn after_cut(&self, fate: impl Fn(usize) -> Fate) -> Vec<Sector> {
         let mut sectors = self.durable.clone();

@@ -179,32 +179,21 @@ impl Judge {
     fn images(&mut self, cut: &Image, model: &Model, rng: &mut Rng) -> Result<(), String> {
         let pending = cut.pending.len();
         if pending <= self.exact {
-            for choice in 0..3u64.pow(pending as u32) {
-                self.image(cut, model, &|i| fate(choice / 3u64.pow(i as u32)))?;
-            }
-            return Ok(());
+            return cut.fates().try_for_each(|fates| self.image(cut, model, &fates));
         }
         for _ in 0..8 {
-            let choices: Vec<Fate> = (0..pending).map(|_| fate(rng.below(3))).collect();
-            self.image(cut, model, &|i| choices[i])?;
+            let fates: Vec<Fate> = (0..pending).map(|_| Fate::nth(rng.below(3))).collect();
+            self.image(cut, model, &fates)?;
         }
         Ok(())
     }
 
-    fn image(&mut self, cut: &Image, model: &Model, fate: &dyn Fn(usize) -> Fate) -> Result<(), String> {
+    fn image(&mut self, cut: &Image, model: &Model, fates: &[Fate]) -> Result<(), String> {
         self.tally.images += 1;
-        let sectors: Vec<Sector> = cut.after_cut(fate);
+        let sectors: Vec<Sector> = cut.after_cut(|i| fates[i]);
         let disk = SimDisk::from_sectors(self.config.sector_size, sectors);
         let seen = recovered(&disk, &mut self.workspace)?;
         model.compare_after_crash(&seen, self.config.sector_size)?;
         if self.tally.images.is_multiple_of(16) { works_on(disk, &mut self.workspace, &seen) } else { Ok(()) }
-    }
-}
-
-fn fate(choice: u64) -> Fate {
-    match choice % 3 {
-        0 => Fate::New,
-        1 => Fate::Old,
-        _ => Fate::Garbage,
     }
 }

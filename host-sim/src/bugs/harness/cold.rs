@@ -3,8 +3,8 @@
 
 use cowl::{Error, LayerFlags, MountOptions, Pool};
 
-use super::{judge::sound, mixes::Mix, text};
-use crate::sim::{Config, Fate, Model, Op, Rng, SimDisk, apply, found, mount, start};
+use super::{mixes::Mix, text};
+use crate::sim::{Config, Fate, Model, Op, Rng, SimDisk, apply, found, mount, sound, start};
 
 /// A kind of pool, and what is done with it.
 struct Course {
@@ -85,7 +85,7 @@ fn run(course: &Course, ops: &[Op], done: &mut usize) -> Result<(), String> {
                 Err(error) => return Err(text("operation")(error)),
             }
             model.compare(&found(&mut pool).map_err(text("read"))?, config.sector_size)?;
-            sound(&mut pool)?;
+            sound(&mut pool, true)?;
             cold.look(&disk, &model)?;
         }
     }

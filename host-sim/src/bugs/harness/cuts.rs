@@ -9,7 +9,8 @@ use super::{
     text,
 };
 use crate::sim::{
-    Config, Failed, Fate, Image, Model, Op, Rng, SimDisk, apply, crash_history, found, garbage_byte, mount, start,
+    Config, Failed, Fate, Image, Model, Op, Rng, SimDisk, apply, crash_history, found, garbage_byte, mount, sound,
+    start,
 };
 
 /// Cuts one behind the other in the same pool.
@@ -113,7 +114,7 @@ fn play(
         disk.start_cuts();
         let before = model.clone();
         apply(&mut pool, model, *op).map_err(text("operation"))?;
-        let during = before.during(model, !matches!(op, Op::Write(..) | Op::Zero(..) | Op::Discard(..)));
+        let during = before.during(model, op.is_barrier());
         let cuts = disk.take_cuts();
         for cut in &cuts {
             judge.cut(cut, &during, rng)?;
@@ -226,5 +227,5 @@ pub(super) fn formatted_again(seed: u64) -> Result<(), String> {
     }
     let mut pool = mount(disk, &mut small).map_err(text("mount of the new pool"))?;
     let seen = found(&mut pool).map_err(text("read of the new pool"))?;
-    if seen.is_empty() { super::judge::sound(&mut pool) } else { Err(format!("a new pool with {:?}", seen.keys())) }
+    if seen.is_empty() { sound(&mut pool, true) } else { Err(format!("a new pool with {:?}", seen.keys())) }
 }

@@ -5,8 +5,10 @@
 
 use cowl::{BlockDevice, Error, Finding, FormatOptions, LayerFlags, LayerId, Pool};
 
-use super::{Clock, judge::sound, text};
-use crate::sim::{Config, Failed, Found, Model, Op, Rng, Sector, SimDisk, apply, found, mount, random_op, start};
+use super::{Clock, text};
+use crate::sim::{
+    Config, Failed, Found, Model, Op, Rng, Sector, SimDisk, apply, found, mount, random_op, sound, start,
+};
 
 /// Bytes of a block and of a sector here.
 const SIZE: usize = 512;
@@ -255,5 +257,5 @@ pub(super) fn wipe_is_lost(seed: u64) -> Result<(), String> {
     drop(pool);
     let mut pool = mount(disk, &mut workspace).map_err(text("mount over an old journal"))?;
     model.adopt(&found(&mut pool).map_err(text("read"))?, SIZE)?;
-    sound(&mut pool)
+    sound(&mut pool, true)
 }

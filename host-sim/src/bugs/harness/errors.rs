@@ -10,11 +10,11 @@ use cowl::{BlockDevice, Error, Geometry, LayerId, Pool};
 use super::{
     Clock,
     cuts::shape,
-    judge::{after, fates, sound},
+    judge::{after, fates},
     mixes::Mix,
     text,
 };
-use crate::sim::{Config, Failed, Model, Op, Rng, SimDisk, apply, found, mount, start};
+use crate::sim::{Config, Failed, Model, Op, Rng, SimDisk, apply, found, mount, sound, start};
 
 /// What a device call does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,7 +185,7 @@ fn behind_the_error(
         let seen = found(&mut pool).map_err(text("read after an error and a cut"))?;
         during.compare_after_crash(&seen, config.sector_size)?;
         pool.checkpoint().map_err(text("checkpoint after an error and a cut"))?;
-        sound(&mut pool)?;
+        sound(&mut pool, true)?;
     }
     Ok(())
 }

@@ -4,11 +4,10 @@ use cowl::Pool;
 
 use super::{
     Clock, contract,
-    judge::sound,
     medium::{Disk, Medium, OnFiles},
     text,
 };
-use crate::sim::{Config, Op, Rng, apply, found, mount, random_op, start};
+use crate::sim::{Config, Op, Rng, apply, found, mount, random_op, sound, start};
 
 pub(super) fn run(clock: &Clock) -> Result<(), String> {
     let medium = OnFiles::new()?;
@@ -50,7 +49,7 @@ fn history(medium: &OnFiles, config: &Config, seed: u64) -> Result<(), String> {
             apply(&mut pool, &mut model, *op).map_err(text("operation")).map_err(why)?;
             model.compare(&found(&mut pool).map_err(text("read"))?, config.sector_size).map_err(why)?;
         }
-        sound(&mut pool).map_err(why)?;
+        sound(&mut pool, true).map_err(why)?;
     }
     Ok(())
 }

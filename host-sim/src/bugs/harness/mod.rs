@@ -27,6 +27,7 @@ use clock::Clock;
 pub use clock::{end_after, used};
 
 use super::Kind;
+use crate::sim::text;
 
 /// A way to find bugs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,9 +137,4 @@ impl Harness {
             Self::Oracle => oracle::run(),
         }
     }
-}
-
-/// Turns an error into the text of a failure.
-fn text<T: std::fmt::Debug>(what: &str) -> impl Fn(T) -> String + '_ {
-    move |error| format!("{what}: {error:?}")
 }

@@ -1,13 +1,11 @@
 //! Histories that are known to be dangerous: each was once the shortest way to break a rule of the protocol. Every cut is judged, a
 //! second cut after going on too.
 
-use cowl::Pool;
-
 use super::{
     judge::{Judge, after},
     text,
 };
-use crate::sim::{Config, Fate, Model, Op, Rng, SimDisk, apply, crash_history, found, mount, start};
+use crate::sim::{Config, Model, Op, Prepared, Rng, SimDisk, apply, crash_history, found, mount};
 
 const A: Op = Op::Write(0, 0, 1, 11);
 const AGAIN: Op = Op::Write(0, 0, 1, 12);
@@ -62,32 +60,19 @@ pub(super) fn run() -> Result<(), String> {
     odd_ones(&roomy, &spread).map_err(|why| format!("more memory than the next mount: {why}"))
 }
 
-fn prepared(config: &Config, workspace: &mut [u8]) -> Result<(SimDisk, Model), String> {
-    let disk = SimDisk::new(config.sector_size, config.device_sectors());
-    Pool::format(disk.clone(), workspace, &config.format()).map_err(text("format"))?;
-    let mut pool = mount(disk.clone(), workspace).map_err(text("mount"))?;
-    let model = start(&mut pool, config).map_err(text("create"))?;
-    drop(pool);
-    Ok((disk, model))
-}
-
-fn is_barrier(op: Op) -> bool {
-    !matches!(op, Op::Write(..) | Op::Zero(..) | Op::Discard(..))
-}
-
 /// Every write of these operations: each pending sector alone lost, torn, or kept.
 fn odd_ones(config: &Config, ops: &[Op]) -> Result<(), String> {
     let mut workspace = config.workspace();
-    let (disk, mut model) = prepared(config, &mut workspace)?;
+    let Prepared { disk, mut model, .. } = Prepared::new(config).map_err(text("a new pool"))?;
     let mut judge = Judge::new(config, 2, 50);
     let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
     for op in ops {
         disk.start_cuts();
         let before = model.clone();
         apply(&mut pool, &mut model, *op).map_err(text("operation"))?;
-        let during = before.during(&model, is_barrier(*op));
+        let during = before.during(&model, op.is_barrier());
         let cuts = disk.take_cuts();
-        let last = cuts.last().filter(|_| is_barrier(*op)).map(|cut| (cut, &during));
+        let last = cuts.last().filter(|_| op.is_barrier()).map(|cut| (cut, &during));
         let now = disk.image();
         for (cut, model) in last.into_iter().chain([(&now, &model)]) {
             judge.odd_ones(cut, model)?;
@@ -100,7 +85,7 @@ fn odd_ones(config: &Config, ops: &[Op]) -> Result<(), String> {
 pub(super) fn twice(config: &Config, before: &[Op], behind: &[Op]) -> Result<(), String> {
     let Some((last, first)) = before.split_last() else { return Ok(()) };
     let mut workspace = config.workspace();
-    let (disk, mut model) = prepared(config, &mut workspace)?;
+    let Prepared { disk, mut model, .. } = Prepared::new(config).map_err(text("a new pool"))?;
     let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
     for op in first.iter().filter(|op| **op != Op::Kill) {
         apply(&mut pool, &mut model, *op).map_err(text("operation"))?;
@@ -111,13 +96,11 @@ pub(super) fn twice(config: &Config, before: &[Op], behind: &[Op]) -> Result<(),
         apply(&mut pool, &mut model, *last).map_err(text("operation"))?;
     }
     drop(pool);
-    let during = before.during(&model, is_barrier(*last) && *last != Op::Kill);
+    let during = before.during(&model, last.is_barrier() && *last != Op::Kill);
     let mut cuts = disk.take_cuts();
     cuts.push(disk.image());
     for cut in cuts.iter().filter(|cut| cut.pending.len() <= 3) {
-        for choice in 0..3u64.pow(cut.pending.len() as u32) {
-            let fates: Vec<Fate> =
-                (0..cut.pending.len()).map(|i| super::judge::fate(choice / 3u64.pow(i as u32))).collect();
+        for fates in cut.fates() {
             let disk = SimDisk::from_sectors(config.sector_size, after(cut, &fates));
             again(config, &disk, &mut workspace, &during, behind)
                 .map_err(|why| format!("first cut {fates:?}: {why}"))?;
@@ -137,7 +120,7 @@ fn again(config: &Config, disk: &SimDisk, workspace: &mut [u8], model: &Model, o
         disk.start_cuts();
         let before = model.clone();
         apply(&mut pool, &mut model, *op).map_err(text("operation"))?;
-        let during = before.during(&model, is_barrier(*op));
+        let during = before.during(&model, op.is_barrier());
         for cut in disk.take_cuts() {
             judge.cut(&cut, &during, &mut rng)?;
         }
@@ -150,7 +133,7 @@ fn again(config: &Config, disk: &SimDisk, workspace: &mut [u8], model: &Model, o
 fn unmounted() -> Result<(), String> {
     let config = Config::TINY;
     let mut workspace = config.workspace();
-    let (disk, mut model) = prepared(&config, &mut workspace)?;
+    let Prepared { disk, mut model, .. } = Prepared::new(&config).map_err(text("a new pool"))?;
     let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
     for op in [A, F, B, AGAIN] {
         apply(&mut pool, &mut model, op).map_err(text("operation"))?;

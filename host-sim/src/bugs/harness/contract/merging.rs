@@ -4,13 +4,12 @@ use cowl::{Attributes, BlockDevice, Error, LayerFlags, LayerId, Merge, Pool};
 
 use super::{
     super::{
-        judge::sound,
         medium::{Disk, Medium},
         text,
     },
     filled, same, values,
 };
-use crate::sim::{Config, Rng, merge_step, mount};
+use crate::sim::{Config, Rng, merge_step, mount, sound};
 
 const SECTORS: usize = 150;
 
@@ -44,7 +43,7 @@ pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
                     .map_err(|why| format!("round {round} step {step} ({choice}), layer {}: {why}", leaf.id.0))?;
             }
         }
-        sound(&mut pool)?;
+        sound(&mut pool, true)?;
     }
     Ok(())
 }

@@ -4,13 +4,12 @@ use cowl::{Attributes, Error, LayerFlags, LayerId, Pool};
 
 use super::{
     super::{
-        judge::sound,
         medium::{Disk, Medium},
         text,
     },
     filled, merge_all, same, values,
 };
-use crate::sim::{Config, Rng, mount};
+use crate::sim::{Config, Rng, mount, sound};
 
 const THIN: usize = 900;
 
@@ -63,7 +62,7 @@ pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
     content.fill(7);
     pool.write(promised, 0, &filled(7, promised_sectors)).map_err(text("everything that was promised"))?;
     same(&values(&mut pool, promised, promised_sectors).map_err(text("read"))?, &content)?;
-    sound(&mut pool)
+    sound(&mut pool, true)
 }
 
 /// Writes to the thin volume, block by block where there is no space for all; that there is none at all is what is wanted.

@@ -4,13 +4,12 @@ use cowl::{Attributes, BlockDevice, LayerFlags, LayerId, Pool};
 
 use super::{
     super::{
-        judge::sound,
         medium::{Disk, Medium},
         text,
     },
     filled, merge_all, same, values,
 };
-use crate::sim::{Config, Rng, mount};
+use crate::sim::{Config, Rng, mount, sound};
 
 const MOST: u64 = 90;
 
@@ -39,7 +38,7 @@ pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
                 .map_err(|why| format!("step {step} ({choice}), layer {}: {why}", id.0))?;
         }
     }
-    sound(&mut pool)
+    sound(&mut pool, true)
 }
 
 fn change<D: BlockDevice>(

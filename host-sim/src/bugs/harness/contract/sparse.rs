@@ -8,13 +8,12 @@ use cowl::{Attributes, BlockDevice, Error, LayerFlags, LayerId, Pool};
 
 use super::{
     super::{
-        judge::sound,
         medium::{Disk, Medium},
         text,
     },
     filled, merge_all, same, values,
 };
-use crate::sim::{Config, Rng, mount, value_of};
+use crate::sim::{Config, Rng, mount, sound, value_of};
 
 /// Four levels of nodes of 512 bytes.
 const SECTORS: u64 = 1 << 20;
@@ -64,7 +63,7 @@ pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
             .map_err(|why| format!("step {serial} ({choice}): {why}"))?;
     }
     sparse.merge()?;
-    sound(&mut sparse.pool)
+    sound(&mut sparse.pool, true)
 }
 
 impl<D: BlockDevice<Error: std::fmt::Debug>> Sparse<'_, D> {
@@ -154,7 +153,7 @@ impl<D: BlockDevice<Error: std::fmt::Debug>> Sparse<'_, D> {
             self.pool.delete(id).map_err(text("delete"))?;
         }
         merge_all(&mut self.pool).map_err(text("merge"))?;
-        sound(&mut self.pool)?;
+        sound(&mut self.pool, true)?;
         let data = self.pool.layer(self.volume).map_err(text("layer"))?.delta.data;
         let mapped = self.content.len() as u64;
         self.pool.checkpoint().map_err(text("checkpoint"))?;

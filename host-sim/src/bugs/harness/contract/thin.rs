@@ -6,13 +6,12 @@ use cowl::{Attributes, Error, LayerFlags, LayerId, Pool};
 
 use super::{
     super::{
-        judge::sound,
         medium::{Disk, Medium},
         text,
     },
     filled, merge_all, same, values,
 };
-use crate::sim::{Config, Rng, mount};
+use crate::sim::{Config, Rng, mount, sound};
 
 const SECTORS: usize = 260;
 
@@ -64,7 +63,7 @@ pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
     if delta.data + delta.nodes > 0 {
         return Err(format!("{delta:?} for a volume of which everything was discarded"));
     }
-    sound(&mut thin.pool)
+    sound(&mut thin.pool, true)
 }
 
 impl<D: cowl::BlockDevice<Error: std::fmt::Debug>> Thin<'_, D> {

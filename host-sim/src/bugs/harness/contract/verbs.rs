@@ -4,13 +4,12 @@ use cowl::{Attributes, BlockDevice, Error, LayerFlags, LayerId, Pool};
 
 use super::{
     super::{
-        judge::sound,
         medium::{Disk, Medium},
         text,
     },
     filled, merge_all, same, values,
 };
-use crate::sim::{Config, Found, found, mount};
+use crate::sim::{Config, Found, found, mount, sound};
 
 type Done<D> = Result<(), Error<<D as BlockDevice>::Error>>;
 
@@ -33,14 +32,14 @@ pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
     if again.keys().ne(shown.keys()) {
         return Err(format!("layers {:?} instead of {:?}", again.keys(), shown.keys()));
     }
-    sound(&mut pool)?;
+    sound(&mut pool, true)?;
     numbers(&mut pool)?;
     branches(&mut pool)?;
     for id in shown.keys() {
         pool.delete(LayerId(*id)).map_err(text("delete"))?;
     }
     merge_all(&mut pool).map_err(text("merge"))?;
-    sound(&mut pool)?;
+    sound(&mut pool, true)?;
     let (free, layers) = (pool.space().free, pool.info().layers);
     if free == fresh && layers == 0 { Ok(()) } else { Err(format!("{free} free of {fresh}, {layers} layers")) }
 }
@@ -88,7 +87,7 @@ fn refusals<D: BlockDevice<Error: std::fmt::Debug>>(
         }
         let behind = shown(pool)?;
         pool.write(volume, 20, &filled(7, 1)).and_then(|()| pool.checkpoint()).map_err(text(name))?;
-        sound(pool).map_err(|why| format!("{name}: {why}"))?;
+        sound(pool, true).map_err(|why| format!("{name}: {why}"))?;
         if before.0 != behind.0 || before.1 > behind.1 {
             return Err(format!("{name}: was refused and has changed something"));
         }
