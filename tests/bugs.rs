@@ -46,12 +46,8 @@ fn every_rule_of_the_protocol_is_broken_by_a_planted_bug() {
 
 #[test]
 fn no_harness_finds_anything_where_there_is_no_bug() {
-    for harness in Harness::ALL {
-        if let Some(why) = harness.missing() {
-            println!("{}: {why}", harness.name());
-            assert!(std::env::var_os("COWL_REQUIRE_ALL").is_none_or(|all| all != "1"), "{why}");
-            continue;
-        }
+    // What starts the program again is tried beside the program, in `host-sim/tests/real.rs`.
+    for harness in Harness::ALL.into_iter().filter(|harness| *harness != Harness::Processes) {
         harness.run(Duration::from_secs(1)).unwrap_or_else(|why| panic!("{}: {why}", harness.name()));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{path::Path, process::Command};
 
+use cowl_host::bugs::Harness;
+
 /// Runs `cowl sim` and returns its JSON; `None` if the machine lacks what it needs, which is then said.
 fn sim(arguments: &[&str]) -> Option<serde_json::Value> {
     let output = Command::new(env!("CARGO_BIN_EXE_cowl")).arg("sim").args(arguments).arg("--json").output().unwrap();
@@ -32,6 +34,18 @@ fn a_process_killed_at_any_moment_loses_nothing_it_acknowledged() {
 fn a_process_whose_disk_loses_power_loses_nothing_it_acknowledged() {
     let Some(report) = sim(&["powercut", "--cuts", "200"]) else { return };
     assert!(counts(&report)[2..].iter().all(|fate| *fate > 20), "{report}");
+}
+
+#[test]
+fn the_harness_of_real_processes_finds_nothing_where_there_is_no_planted_bug() {
+    if let Some(why) = Harness::Processes.missing() {
+        assert!(std::env::var_os("COWL_REQUIRE_ALL").is_none(), "{why}");
+        eprintln!("not run: {why}");
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cowl"));
+    let output = command.args(["sim", "bugs", "--harness", "processes", "--milliseconds", "1000"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
