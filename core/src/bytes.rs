@@ -4,6 +4,7 @@
 //! debug assertion. Lengths of what comes from the device are checked before any field is read.
 
 /// Reads `N` bytes at `offset`.
+#[inline]
 pub(crate) fn array<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
     let found = bytes.get(offset..).and_then(|tail| tail.first_chunk::<N>());
     debug_assert!(found.is_some(), "read of {N} bytes at {offset} of {}", bytes.len());
@@ -11,6 +12,7 @@ pub(crate) fn array<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
 }
 
 /// Writes bytes at `offset`.
+#[inline]
 pub(crate) fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
     let room = bytes.get_mut(offset..).and_then(|tail| tail.get_mut(..value.len()));
     debug_assert!(room.is_some(), "write of {} bytes at {offset}", value.len());
@@ -19,55 +21,67 @@ pub(crate) fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
     }
 }
 
+#[inline]
 pub(crate) fn u16_at(bytes: &[u8], offset: usize) -> u16 {
     u16::from_le_bytes(array(bytes, offset))
 }
 
+#[inline]
 pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(array(bytes, offset))
 }
 
+#[inline]
 pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     u64::from_le_bytes(array(bytes, offset))
 }
 
+#[inline]
 pub(crate) fn u48_at(bytes: &[u8], offset: usize) -> u64 {
     let [a, b, c, d, e, f] = array(bytes, offset);
     u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
 }
 
+#[inline]
 pub(crate) fn u8_at(bytes: &[u8], offset: usize) -> u8 {
     let [value] = array(bytes, offset);
     value
 }
 
+#[inline]
 pub(crate) fn put_u8(bytes: &mut [u8], offset: usize, value: u8) {
     put(bytes, offset, &[value]);
 }
 
+#[inline]
 pub(crate) fn put_u16(bytes: &mut [u8], offset: usize, value: u16) {
     put(bytes, offset, &value.to_le_bytes());
 }
 
+#[inline]
 pub(crate) fn put_u32(bytes: &mut [u8], offset: usize, value: u32) {
     put(bytes, offset, &value.to_le_bytes());
 }
 
+#[inline]
 pub(crate) fn put_u64(bytes: &mut [u8], offset: usize, value: u64) {
     put(bytes, offset, &value.to_le_bytes());
 }
 
+#[inline]
 pub(crate) fn put_u48(bytes: &mut [u8], offset: usize, value: u64) {
     let [a, b, c, d, e, f, _, _] = value.to_le_bytes();
     put(bytes, offset, &[a, b, c, d, e, f]);
 }
 
 /// A length or index that fits memory: device numbers index memory only after their bounds are checked.
+#[inline]
 pub(crate) fn index(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
 /// The other way; never lossy on any supported target.
+#[inline]
 pub(crate) fn wide(value: usize) -> u64 {
     value as u64
 }

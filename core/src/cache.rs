@@ -65,6 +65,7 @@ impl<'w> Cache<'w> {
         cache
     }
 
+    #[inline]
     pub(crate) fn slots(&self) -> u32 {
         self.slots
     }
@@ -79,15 +80,18 @@ impl<'w> Cache<'w> {
         self.dirty = 0;
     }
 
+    #[inline]
     fn at(slot: Slot, field: usize) -> usize {
         slot as usize * META + field
     }
 
+    #[inline]
     fn bucket(&self, block: u64) -> usize {
         let hash = block.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         index((hash * u64::from(self.slots)) >> 32) * 4
     }
 
+    #[inline]
     pub(crate) fn find(&self, block: u64) -> Option<Slot> {
         let mut slot = u32_at(self.table, self.bucket(block));
         for _ in 0..self.slots {
@@ -99,10 +103,12 @@ impl<'w> Cache<'w> {
         (slot != NONE).then_some(slot)
     }
 
+    #[inline]
     pub(crate) fn block(&self, slot: Slot) -> u64 {
         u64_at(self.meta, Self::at(slot, BLOCK))
     }
 
+    #[inline]
     pub(crate) fn is_vacant(&self, slot: Slot) -> bool {
         self.block(slot) == VACANT
     }
@@ -141,39 +147,47 @@ impl<'w> Cache<'w> {
         }
     }
 
+    #[inline]
     pub(crate) fn bytes(&self, slot: Slot) -> &[u8] {
         let start = slot as usize * self.block_size;
         self.data.get(start..start + self.block_size).unwrap_or(&[])
     }
 
+    #[inline]
     pub(crate) fn bytes_mut(&mut self, slot: Slot) -> &mut [u8] {
         let start = slot as usize * self.block_size;
         self.data.get_mut(start..start + self.block_size).unwrap_or(&mut [])
     }
 
+    #[inline]
     pub(crate) fn crc(&self, slot: Slot) -> u32 {
         u32_at(self.meta, Self::at(slot, CRC))
     }
 
+    #[inline]
     pub(crate) fn set_crc(&mut self, slot: Slot, crc: u32) {
         put_u32(self.meta, Self::at(slot, CRC), crc);
     }
 
     /// The slot of the parent, and where in it the entry for this one is.
+    #[inline]
     pub(crate) fn parent(&self, slot: Slot) -> (Slot, usize) {
         (u32_at(self.meta, Self::at(slot, PARENT)), usize::from(u16_at(self.meta, Self::at(slot, OFFSET))))
     }
 
+    #[inline]
     fn flag(&self, slot: Slot, flag: u8) -> bool {
         u8_at(self.meta, Self::at(slot, FLAGS)) & flag != 0
     }
 
+    #[inline]
     fn set_flag(&mut self, slot: Slot, flag: u8, on: bool) {
         let old = u8_at(self.meta, Self::at(slot, FLAGS));
         put_u8(self.meta, Self::at(slot, FLAGS), if on { old | flag } else { old & !flag });
     }
 
     /// Marks the slot as used lately.
+    #[inline]
     pub(crate) fn touch(&mut self, slot: Slot) {
         self.set_flag(slot, USED, true);
     }
@@ -188,6 +202,7 @@ impl<'w> Cache<'w> {
         put_u8(self.meta, Self::at(slot, PINS), pins.saturating_sub(1));
     }
 
+    #[inline]
     pub(crate) fn is_dirty(&self, slot: Slot) -> bool {
         self.flag(slot, DIRTY)
     }
@@ -197,6 +212,7 @@ impl<'w> Cache<'w> {
         self.dirty
     }
 
+    #[inline]
     pub(crate) fn dirty_children(&self, slot: Slot) -> u16 {
         u16_at(self.meta, Self::at(slot, CHILDREN))
     }
@@ -210,6 +226,7 @@ impl<'w> Cache<'w> {
     }
 
     /// The dirty slot is a node of a layer's map.
+    #[inline]
     pub(crate) fn is_map(&self, slot: Slot) -> bool {
         self.flag(slot, MAP)
     }

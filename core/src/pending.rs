@@ -38,14 +38,17 @@ impl<'w> Pending<'w> {
         Self { bytes, length: 0, capacity }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.length
     }
 
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.length >= self.capacity
     }
 
+    #[inline]
     pub(crate) fn room(&self) -> usize {
         self.capacity - self.length
     }
@@ -54,6 +57,7 @@ impl<'w> Pending<'w> {
         self.length = 0;
     }
 
+    #[inline]
     pub(crate) fn get(&self, i: usize) -> Option<Item> {
         if i >= self.length {
             return None;
@@ -77,11 +81,13 @@ impl<'w> Pending<'w> {
         put_u8(self.bytes, at + 37, u8::from(item.stale) | u8::from(item.reserved) << 1);
     }
 
+    #[inline]
     fn key(&self, i: usize) -> (u32, u64) {
         (u32_at(self.bytes, i * ITEM + 24), u64_at(self.bytes, i * ITEM + 16))
     }
 
     /// Index of the first item at or after this place.
+    #[inline]
     pub(crate) fn lower_bound(&self, layer: u32, address: u64) -> usize {
         let (mut low, mut high) = (0, self.length);
         while low < high {
@@ -96,11 +102,13 @@ impl<'w> Pending<'w> {
     }
 
     /// Where the item of this place is, or would be.
+    #[inline]
     pub(crate) fn search(&self, layer: u32, address: u64) -> Result<usize, usize> {
         let i = self.lower_bound(layer, address);
         if i < self.length && self.key(i) == (layer, address) { Ok(i) } else { Err(i) }
     }
 
+    #[inline]
     pub(crate) fn find(&self, layer: u32, address: u64) -> Option<Item> {
         if self.length == 0 {
             return None;
@@ -109,6 +117,7 @@ impl<'w> Pending<'w> {
     }
 
     /// The first address at or after this one that the table has an item for.
+    #[inline]
     pub(crate) fn next_address(&self, layer: u32, address: u64) -> Option<u64> {
         let i = self.lower_bound(layer, address);
         (i < self.length && self.key(i).0 == layer).then(|| self.key(i).1)

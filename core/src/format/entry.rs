@@ -39,6 +39,7 @@ impl Entry {
     pub const ZERO: Self = Self { block: 0, flags: EntryFlags::ZERO, birth: 0, crc: 0 };
 
     /// The entry at `offset`.
+    #[inline]
     pub fn decode(bytes: &[u8], offset: usize) -> Self {
         Self {
             block: u48_at(bytes, offset),
@@ -49,6 +50,7 @@ impl Entry {
     }
 
     /// Stores the entry at `offset`.
+    #[inline]
     pub fn encode(&self, bytes: &mut [u8], offset: usize) {
         put_u48(bytes, offset, self.block);
         put_u16(bytes, offset + 6, self.flags.bits());
@@ -57,16 +59,19 @@ impl Entry {
     }
 
     /// It points to a block.
+    #[inline]
     pub fn is_block(&self) -> bool {
         self.block != 0
     }
 
     /// It is neither a block nor zeros.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.block == 0 && !self.flags.contains(EntryFlags::ZERO)
     }
 
     /// Both mean the same content: the same block written in the same epoch, or the same kind of nothing.
+    #[inline]
     pub fn same(&self, other: &Self) -> bool {
         self.block == other.block
             && (self.block == 0 || self.birth == other.birth)
@@ -90,6 +95,7 @@ pub struct SpaceEntry {
 
 impl SpaceEntry {
     /// The entry at `offset`.
+    #[inline]
     pub fn decode(bytes: &[u8], offset: usize) -> Self {
         Self {
             free: u48_at(bytes, offset),
@@ -100,6 +106,7 @@ impl SpaceEntry {
     }
 
     /// Stores the entry at `offset`.
+    #[inline]
     pub fn encode(&self, bytes: &mut [u8], offset: usize) {
         put_u48(bytes, offset, self.free);
         let [a, b, c, d, e, f, _, _] = self.generation.to_le_bytes();
@@ -109,6 +116,7 @@ impl SpaceEntry {
     }
 
     /// The node was written at least once.
+    #[inline]
     pub fn is_written(&self) -> bool {
         self.generation != 0
     }

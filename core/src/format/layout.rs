@@ -25,11 +25,13 @@ pub struct Layout {
 
 impl Layout {
     /// Binary logarithm of the number of entries in a node.
+    #[inline]
     pub fn fan_shift(&self) -> u32 {
         self.block_shift - 4
     }
 
     /// Binary logarithm of the number of blocks in a group.
+    #[inline]
     pub fn group_shift(&self) -> u32 {
         self.block_shift + 3
     }
@@ -74,9 +76,12 @@ impl Layout {
     }
 
     /// The block has a fixed use.
+    #[inline]
     pub fn is_fixed(&self, block: u64) -> bool {
         let group = block >> self.group_shift();
-        block - (group << self.group_shift()) < self.fixed_in_group(group)
+        let within = block - (group << self.group_shift());
+        // Asked for every pointer that is followed: most lie behind what any group can have.
+        within < GROUP_START + self.journal_blocks + 2 * 49 && within < self.fixed_in_group(group)
     }
 
     /// Where a version of the node of the space map lies.
