@@ -1,7 +1,7 @@
 //! Admission: may this change still be made so that the next checkpoint, and every guaranteed volume, has its space?
 //!
 //! With F the blocks that this generation can still give out, R the reserve of checkpoints, G the growth of the maps of thin
-//! volumes on account of what is pending, and P what is promised to guaranteed volumes (less what they have taken out
+//! volumes on account of what is pending or being written, and P what is promised to guaranteed volumes (less what they have taken out
 //! since the last checkpoint), every change leaves F >= R + G + P (rule A3). A relocation gives back at the checkpoint what it
 //! takes, so it may go [`SLACK`] deeper.
 
@@ -34,13 +34,18 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn missing(&self, demand: &Demand) -> u64 {
         let promised = self.sb.guaranteed.saturating_sub(self.reserve_used).saturating_sub(demand.promised);
         let slack = if demand.relocation { SLACK } else { 0 };
-        let must_stay = self.reserve() - slack + self.growth + demand.growth + promised;
+        let must_stay = self.reserve() - slack + self.growth + self.held.growth + demand.growth + promised;
         (must_stay + demand.blocks).saturating_sub(self.allocatable())
     }
 
     /// The change may be made now, without a checkpoint.
     pub(crate) fn fits(&self, demand: &Demand) -> bool {
-        self.pending.room() >= demand.items && self.missing(demand) == 0
+        self.room() >= demand.items && self.missing(demand) == 0
+    }
+
+    /// Records that the pending table can still take, besides those that are held for writes under way.
+    pub(crate) fn room(&self) -> usize {
+        self.pending.room().saturating_sub(self.held.items)
     }
 
     /// Makes room for a change that does not fit: by a checkpoint, and for a guaranteed volume by merging what was deleted.

@@ -45,6 +45,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// Starts a checkpoint and applies what is pending (C1).
     pub(crate) fn begin(&mut self) -> Outcome<(), D> {
         self.writable()?;
+        self.check_idle()?;
         let generation = self.durable.generation.checked_add(1).ok_or(Error::Exhausted)?;
         self.sb = self.durable.clone();
         self.sb.generation = generation;
@@ -265,28 +266,17 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Makes everything durable that was written (J4).
     pub(crate) fn flush(&mut self) -> Outcome<(), D> {
-        self.writable()?;
-        if self.fresh {
-            return self.checkpoint();
+        if let Some(flushing) = self.begin_flush()? {
+            self.barrier()?;
+            self.end_flush(&flushing);
         }
-        let new = (0..self.pending.len()).filter_map(|i| self.pending.get(i)).filter(|item| item.unit == 0).count();
-        if new == 0 {
-            return self.barrier();
-        }
-        let unit_size = 1usize << self.sb.unit_shift;
-        let units = new.div_ceil(Unit::capacity(unit_size));
-        let last = u64::from(self.sequence) - 1 + units as u64;
-        if last > u64::from(self.sb.journal_units) {
-            return self.checkpoint();
-        }
-        self.refresh_checksums()?;
-        self.write_units(units, unit_size)?;
-        let mark = self.flushed;
-        self.barrier()?;
-        self.proven = mark;
-        self.flushed = self.sequence - 1;
-        self.stats.groups += 1;
         Ok(())
+    }
+
+    /// Writes the records that are in no unit yet into this many units.
+    pub(crate) fn write_group(&mut self, units: usize, unit_size: usize) -> Outcome<(), D> {
+        self.refresh_checksums()?;
+        self.write_units(units, unit_size)
     }
 
     /// Reads back the blocks of which a part was written after their record was made.

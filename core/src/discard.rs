@@ -109,7 +109,7 @@ impl<D: BlockDevice> Store<'_, D> {
             let gives_back = u64::from(known.is_some_and(|item| item.reserved));
             let room = self.fits(&Demand { blocks: gives_back, ..demand });
             // Changing only nodes that the volume owns takes nothing: the reserve of checkpoints is there for it.
-            if room || growth == 0 && gives_back == 0 && self.pending.room() >= demand.items {
+            if room || growth == 0 && gives_back == 0 && self.room() >= demand.items {
                 return self.note(&head, address, target, 0, growth);
             }
             if !self.make_room(&head, &demand)? {

@@ -89,6 +89,11 @@ pub enum Error<E> {
         /// Sectors of the layer.
         sectors: u64,
     },
+    /// Transfers are under way that must be given back first.
+    Busy {
+        /// How many.
+        transfers: u32,
+    },
     /// There is no such layer.
     NoSuchLayer(LayerId),
     /// The operation needs a layer of another kind (a volume, a snapshot, a staged attachment, of the same tree).
@@ -129,6 +134,7 @@ impl<E: fmt::Debug> fmt::Display for Error<E> {
             Self::OutOfRange { sectors } => {
                 write!(f, "the range is not a whole number of sectors inside the layer's {sectors}")
             }
+            Self::Busy { transfers } => write!(f, "{transfers} transfers are under way and must end first"),
             Self::NoSuchLayer(id) => write!(f, "there is no layer {id}"),
             Self::WrongKind(id) => write!(f, "layer {id} is not of the kind that this needs"),
             Self::NameTaken(id) => write!(f, "layer {id} already has that name"),

@@ -128,6 +128,7 @@ mod recover;
 mod resize;
 mod space;
 mod store;
+mod transfer;
 mod tree;
 mod trim;
 mod types;
@@ -145,6 +146,7 @@ pub use error::{Error, Object};
 pub use mkfs::FormatOptions;
 pub use mount::{Limits, MountOptions, workspace_size};
 pub use pool::{Pool, PoolInfo};
+pub use transfer::{Flushing, Reading, Writing};
 pub use types::{
     Attributes, Delta, Extent, ExtentKind, LayerFlags, LayerId, LayerInfo, LayerKind, Merge, Name, SnapshotOf, Space,
     Stats,

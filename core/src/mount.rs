@@ -131,6 +131,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             mounted: crate::bytes::u32_at(&sb.generation.to_le_bytes(), 0),
             growth: 0,
             reserve_used: 0,
+            held: crate::transfer::Held::default(),
             heads: heapless::Deque::new(),
             began: (0, 0),
             stats: Stats::default(),

@@ -123,6 +123,18 @@ impl<'w> Pending<'w> {
         (i < self.length && self.key(i).0 == layer).then(|| self.key(i).1)
     }
 
+    /// Items that no journal unit holds.
+    pub(crate) fn count_new(&self) -> usize {
+        (0..self.length).filter(|i| u32_at(self.bytes, i * ITEM + 32) == 0).count()
+    }
+
+    /// Some item of these addresses is such.
+    pub(crate) fn any(&self, layer: u32, address: u64, count: u64, such: impl Fn(&Item) -> bool) -> bool {
+        (self.lower_bound(layer, address)..self.length)
+            .take_while(|i| self.key(*i) < (layer, address + count))
+            .any(|i| self.get(i).is_some_and(|item| such(&item)))
+    }
+
     /// Puts the item in its place, over the one that is there; false if the table is full.
     pub(crate) fn insert(&mut self, item: &Item) -> bool {
         match self.search(item.record.layer, item.record.address) {

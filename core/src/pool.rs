@@ -138,6 +138,7 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
         if self.store.poisoned {
             return Err(Error::Poisoned);
         }
+        self.store.check_idle()?;
         if !self.store.read_only && (!self.store.fresh || self.store.pending.len() > 0) {
             if self.store.pending.len() > 0 {
                 self.store.checkpoint()?;

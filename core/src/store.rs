@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Object},
     format::{Entry, Layout, Superblock},
     pending::Pending,
+    transfer::Held,
     types::Stats,
     window::Window,
 };
@@ -61,6 +62,7 @@ pub(crate) struct Store<'w, D> {
     /// Blocks of pending records that came out of a reserve.
     pub(crate) reserve_used: u64,
     pub(crate) stats: Stats,
+    pub(crate) held: Held,
 }
 
 impl<D: BlockDevice> Store<'_, D> {

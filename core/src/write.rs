@@ -104,7 +104,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Blocks in a row, from `address` on, that can be written over: first block, number.
-    fn run_over(&mut self, head: &Head, address: u64, first: u64, most: u64) -> Outcome<u64, D> {
+    pub(crate) fn run_over(&mut self, head: &Head, address: u64, first: u64, most: u64) -> Outcome<u64, D> {
         let mut count = 1;
         while count < most {
             match self.place(head, address + count)? {
@@ -116,7 +116,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Blocks in a row that need new places and for which there is plenty of room.
-    fn run_fresh(&mut self, head: &Head, address: u64, most: u64) -> Outcome<u64, D> {
+    pub(crate) fn run_fresh(&mut self, head: &Head, address: u64, most: u64) -> Outcome<u64, D> {
         let per_block = 1 + u64::from(head.height);
         let mut count = 1;
         while count < most {
@@ -134,6 +134,8 @@ impl<D: BlockDevice> Store<'_, D> {
     fn rewritten(&mut self, head: &Head, address: u64, whole: Option<&[u8]>) {
         let Ok(i) = self.pending.search(head.id, address) else { return };
         let Some(mut item) = self.pending.get(i).filter(|item| item.unit == 0) else { return };
+        // With another write under way over blocks like this one nobody knows what will be there.
+        let whole = whole.filter(|_| self.held.unsettled == 0);
         item.stale = whole.is_none();
         if let Some(bytes) = whole {
             item.record.crc = (self.checksum)(0, bytes);
@@ -255,7 +257,14 @@ impl<D: BlockDevice> Store<'_, D> {
         self.note_block(head, address, block, crc, growth)
     }
 
-    fn note_block(&mut self, head: &Head, address: u64, block: u64, crc: u32, growth: u64) -> Outcome<(), D> {
+    pub(crate) fn note_block(
+        &mut self,
+        head: &Head,
+        address: u64,
+        block: u64,
+        crc: u32,
+        growth: u64,
+    ) -> Outcome<(), D> {
         let in_map = if head.has_integrity() { crc } else { 0 };
         let entry = Entry { block, birth: self.sb.epoch, crc: in_map, ..Entry::EMPTY };
         self.note(head, address, entry, crc, growth)

@@ -72,15 +72,26 @@ pub fn found<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
     pool: &mut Pool<'_, D, B>,
 ) -> Result<Found, Error<D::Error>> {
     let mut found = Found::new();
+    find_again(pool, &mut found)?;
+    Ok(found)
+}
+
+/// The same, in the memory of what was found before.
+pub(super) fn find_again<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
+    pool: &mut Pool<'_, D, B>,
+    found: &mut Found,
+) -> Result<(), Error<D::Error>> {
+    let mut before = std::mem::take(found);
     let sector_size = pool.info().sector_size as usize;
     let mut after = None;
     while let Some(info) = pool.next_layer(after)? {
-        let mut bytes = vec![0; info.sectors as usize * sector_size];
+        let mut bytes = before.remove(&info.id.0).unwrap_or_default().1;
+        bytes.resize(info.sectors as usize * sector_size, 0);
         pool.read(info.id, 0, &mut bytes)?;
         found.insert(info.id.0, (info.name.to_string(), bytes));
         after = Some(info.id);
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Opens the pool on a device.

@@ -5,6 +5,7 @@
 //! - [`run_history`] applies a history to both and compares after every operation;
 //! - [`strategy`] makes histories for `proptest`, also for tests of what stands on top of cowl;
 //! - [`explore`] goes through every crash state up to a bound;
+//! - [`transfers`] moves data outside the pool, many transfers at once and in any order;
 //! - [`crash_history`] checks, at every device write of a history, the states that power loss may leave there: every
 //!   combination of old, new and torn for each pending sector where there are few, a sample where there are many;
 //! - [`faults`] are devices around devices, each with one thing wrong; [`Traced`] writes down what a device is asked.
@@ -12,6 +13,7 @@
 // Sectors and tags of simulated disks are small by construction, and the harness ends where it is wrong.
 #![allow(clippy::cast_possible_truncation, clippy::missing_errors_doc)]
 
+mod apart;
 mod config;
 mod disk;
 pub mod explore;
@@ -24,6 +26,7 @@ pub mod strategy;
 mod trace;
 mod verdict;
 
+pub use apart::{Apart, transfers};
 pub use config::Config;
 pub use disk::{Call, Failed, Fate, Image, Sector, SimDisk, garbage_byte};
 pub use history::{Op, Prepared, apply, found, merge_step, mount, random_op, start};

@@ -5,8 +5,8 @@ use cowl::{BlockDevice, Error, MountOptions, Pool};
 use super::{
     config::Config,
     disk::{Call, Failed, Fate, Image, Sector, SimDisk},
-    history::{Op, Prepared, apply, found, mount, mount_options, random_op, start},
-    model::{Model, bytes_of},
+    history::{Op, Prepared, apply, find_again, found, mount, mount_options, random_op, start},
+    model::{Found, Model, bytes_of},
     random::Rng,
     verdict::{leaves_nothing, recovered, sound, text, works_on},
 };
@@ -93,6 +93,7 @@ fn history<B: BlockDevice<Error = Failed>>(
         (start(&mut pool, config).map_err(text("create"))?, fresh)
     };
     let mut tally = Tally::default();
+    let mut seen = Found::new();
     while *done < ops.len() {
         let mut pool = open(disk.clone(), &mut workspace, &options).map_err(text("mount"))?;
         while *done < ops.len() {
@@ -102,11 +103,11 @@ fn history<B: BlockDevice<Error = Failed>>(
                 break;
             }
             tally.operations += u64::from(apply(&mut pool, &mut model, op).map_err(text("operation"))?);
-            let seen = found(&mut pool).map_err(text("read"))?;
+            find_again(&mut pool, &mut seen).map_err(text("read"))?;
             model.compare(&seen, config.sector_size)?;
             disk.take_calls();
             let mut again = open(disk.clone(), &mut least, &looking).map_err(text("mount beside"))?;
-            let seen = found(&mut again).map_err(text("read beside"))?;
+            find_again(&mut again, &mut seen).map_err(text("read beside"))?;
             model.compare_after_crash(&seen, config.sector_size).map_err(|why| format!("mounted beside: {why}"))?;
             sound(&mut again, true)?;
             let calls = disk.take_calls();

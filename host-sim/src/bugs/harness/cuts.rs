@@ -10,7 +10,7 @@ use super::{
 };
 use crate::sim::{
     Config, Failed, Fate, Image, Model, Op, Rng, SimDisk, apply, crash_history, found, garbage_byte, mount, sound,
-    start,
+    start, transfers,
 };
 
 /// Cuts one behind the other in the same pool.
@@ -22,6 +22,7 @@ pub(super) fn run(clock: &Clock) -> Result<(), String> {
         let config = shape(seed);
         repeated(&config, seed).map_err(|why| format!("repeated cuts, seed {seed}: {why}"))?;
         if seed % 4 == 0 {
+            transfers(&config, seed, 150).map(drop).map_err(|why| format!("transfers, seed {seed}: {why}"))?;
             single(&config, seed)?;
             formatted_again(seed).map_err(|why| format!("format over a pool, seed {seed}: {why}"))?;
         }

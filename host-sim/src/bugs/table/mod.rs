@@ -21,6 +21,7 @@ mod maps;
 mod merge;
 mod mount;
 mod space;
+mod transfers;
 mod write;
 
 use super::Bug;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Bug> {
         layers::BUGS,
         merge::BUGS,
         format::BUGS,
+        transfers::BUGS,
         harness::BUGS,
     ];
     let mut bugs = themes.concat();

@@ -34,7 +34,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/admit.rs": "let slack = «if demand.relocation { SLACK } else { 0 }»;" => "0"
     }
     64 "W5" "a discard is admitted like a write" {
-        "core/src/discard.rs": "if «room || growth == 0 && gives_back == 0 && self.pending.room() >= demand.items» {" => "room",
+        "core/src/discard.rs": "if «room || growth == 0 && gives_back == 0 && self.room() >= demand.items» {" => "room",
         "core/src/discard.rs": "blocks: «gives_back», ..demand" => "1"
     }
     65 "W5" "a discarded block shows the base again" {

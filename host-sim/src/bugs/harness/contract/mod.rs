@@ -6,6 +6,7 @@ mod promised;
 mod sizes;
 mod sparse;
 mod thin;
+mod transfers;
 mod verbs;
 
 use cowl::{BlockDevice, Error, LayerId, Merge, Pool};
@@ -28,7 +29,7 @@ type Part<'a> = (&'a str, &'a dyn Fn() -> Result<(), String>);
 
 /// Every part once, while there is time.
 pub(super) fn round(medium: &impl Medium, seed: u64, clock: &Clock) -> Result<(), String> {
-    let parts: [Part<'_>; 7] = [
+    let parts: [Part<'_>; 8] = [
         ("operations on layers", &|| verbs::run(medium, seed)),
         ("a base device", &|| base::run(medium, seed)),
         ("a full pool", &|| thin::run(medium, seed)),
@@ -36,6 +37,7 @@ pub(super) fn round(medium: &impl Medium, seed: u64, clock: &Clock) -> Result<()
         ("a sparse volume", &|| sparse::run(medium, seed)),
         ("merge in small steps", &|| merging::run(medium, seed)),
         ("sizes", &|| sizes::run(medium, seed)),
+        ("transfers", &|| transfers::run(medium, seed)),
     ];
     for (name, part) in parts {
         part().map_err(|why| format!("{name}, seed {seed}: {why}"))?;
