@@ -9,17 +9,19 @@
 //! * whoever opens to write holds an exclusive lock until the device is dropped, readers a shared one.
 
 mod block;
+mod direct;
 mod error;
 mod file;
 mod ioctl;
 mod opened;
 mod signature;
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, sync::Arc};
 
 use cowl::{BlockDevice, Geometry};
 
 pub use block::LinuxBlockDevice;
+pub use direct::Direct;
 pub use error::DeviceError;
 pub use file::{FileDevice, FileOptions};
 pub use opened::{Kind, Opened};
@@ -61,6 +63,14 @@ impl HostDevice {
         match self {
             Self::File(device) => device.refresh(),
             Self::Block(device) => device.refresh(),
+        }
+    }
+
+    /// The way to it without the pool, for any number of threads.
+    pub fn direct(&self) -> &Arc<Direct> {
+        match self {
+            Self::File(device) => device.direct(),
+            Self::Block(device) => device.direct(),
         }
     }
 
