@@ -285,3 +285,23 @@ fn reads_and_writes_are_exact_to_the_byte_and_discards_to_the_block() {
     let diff = bench.json(&["diff", "p.cowl", "s", "vm"]);
     assert_eq!(diff["changes"], serde_json::json!([{ "offset": 0, "length": 1024, "content": "empty" }]));
 }
+
+#[test]
+fn what_the_layer_costs_is_measured_beside_a_plain_file_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = ["--volume", "16M", "--operations", "300", "--rounds", "2", "--depth", "5", "--json"];
+    let output = Command::new(env!("CARGO_BIN_EXE_cowl")).arg("bench").arg(dir.path()).args(small).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lines = table["lines"].as_array().unwrap();
+    assert_eq!(lines.iter().filter(|line| line["other"].as_f64().is_some_and(|other| other > 0.0)).count(), 4);
+    let amount = |what: &str| {
+        let line = lines.iter().find(|line| line["what"].as_str().unwrap().contains(what)).unwrap();
+        line["ours"].as_f64().unwrap()
+    };
+    // Exact counts, so the same on every machine: a block, a unit for each flush, and now and then a checkpoint.
+    assert!((2.0..3.0).contains(&amount("flushed each, units of 4 KiB")), "{table}");
+    assert!((1.0..1.1).contains(&amount("at leisure")), "{table}");
+    assert!(amount("snapshot with 16 MiB of data, bytes") <= 65_536.0, "{table}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}

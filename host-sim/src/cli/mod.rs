@@ -10,7 +10,7 @@ mod images;
 pub(crate) mod interrupt;
 mod merging;
 mod select;
-mod session;
+pub mod session;
 pub mod size;
 mod staging;
 pub mod time;
@@ -140,6 +140,8 @@ enum Verb {
     Grow(verbs::grow::Args),
     /// See cowl do its main job on a real file, power cuts included
     Demo(verbs::demo::Args),
+    /// Measure what the layer costs over a plain file
+    Bench(verbs::bench::Args),
     /// Prove it: every crash state in memory, and real processes on real files
     Sim(verbs::sim::Args),
     /// Print a completion script for a shell
@@ -191,6 +193,7 @@ fn run(ui: &Ui, verb: &Verb) -> Result<(), Failure> {
         Verb::Inspect(args) => verbs::inspect::run(ui, args),
         Verb::Grow(args) => verbs::grow::run(ui, args),
         Verb::Demo(args) => verbs::demo::run(ui, args),
+        Verb::Bench(args) => verbs::bench::run(ui, args),
         Verb::Sim(args) => verbs::sim::run(ui, args),
         Verb::Completions(args) => verbs::completions::run(ui, args),
     }

@@ -1,6 +1,7 @@
 //! One file per verb: its arguments, what it does, what it reports.
 
 pub mod attach;
+pub mod bench;
 pub mod check;
 pub mod clone;
 pub mod completions;
