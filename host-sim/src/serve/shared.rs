@@ -226,7 +226,9 @@ impl Shared {
 
     /// Plans a transfer; a checkpoint that must come first is made.
     fn plan<T>(&self, plan: impl Fn(&mut OwnPool) -> Outcome<Option<T>>) -> Outcome<Plan<T>> {
-        let planned = match plan(&mut self.enter().pool) {
+        // The lock is let go of before it is taken again.
+        let planned = plan(&mut self.enter().pool);
+        let planned = match planned {
             Err(Error::Busy { .. }) => plan(&mut self.lock()),
             planned => planned,
         };
@@ -235,7 +237,8 @@ impl Shared {
 
     /// Does something with the pool; alone, if it turns out that it must.
     fn exclusively<T>(&self, work: impl Fn(&mut OwnPool) -> Outcome<T>) -> Outcome<T> {
-        match work(&mut self.enter().pool) {
+        let done = work(&mut self.enter().pool);
+        match done {
             Err(Error::Busy { .. }) => work(&mut self.lock()),
             result => result,
         }
