@@ -138,6 +138,8 @@ enum Verb {
     Inspect(verbs::inspect::Args),
     /// Enlarge a pool
     Grow(verbs::grow::Args),
+    /// Serve the layers of a pool as network block devices
+    Serve(verbs::serve::Args),
     /// See cowl do its main job on a real file, power cuts included
     Demo(verbs::demo::Args),
     /// Measure what the layer costs over a plain file
@@ -192,6 +194,7 @@ fn run(ui: &Ui, verb: &Verb) -> Result<(), Failure> {
         Verb::Check(args) => verbs::check::run(ui, args),
         Verb::Inspect(args) => verbs::inspect::run(ui, args),
         Verb::Grow(args) => verbs::grow::run(ui, args),
+        Verb::Serve(args) => verbs::serve::run(ui, args),
         Verb::Demo(args) => verbs::demo::run(ui, args),
         Verb::Bench(args) => verbs::bench::run(ui, args),
         Verb::Sim(args) => verbs::sim::run(ui, args),
@@ -249,6 +252,8 @@ mod tests {
             "cowl list p.cowl --tree --json",
             "cowl what-if p.cowl a b",
             "cowl check p.cowl --scrub --base golden.img",
+            "cowl serve p.cowl --socket s --export root=vm --export old=#2 --read-only",
+            "cowl serve p.cowl --tcp 0.0.0.0:10809 --tls-certificates pki",
             "cowl demo",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));

@@ -23,6 +23,7 @@ pub mod read;
 pub mod rename;
 pub mod resize;
 pub mod rollback;
+pub mod serve;
 pub mod sim;
 pub mod snapshot;
 pub mod what_if;
