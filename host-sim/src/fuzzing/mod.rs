@@ -10,6 +10,7 @@
 //! | [`errors`] | a history, and which calls of the device fail | an error changes nothing or poisons the pool; nothing acknowledged is lost |
 //! | [`hostile_image`] | a device's content, and verbs | an answer or a typed error, after a bounded number of device calls |
 //! | [`format()`] | bytes of every object on the device | nothing panics, and what is written is read back as it was |
+//! | [`stream`] | what a client of the NBD server sends | every whole request is answered once and as a disk would; no other layer changes |
 //!
 //! A run begins with a copy of a pool that was formatted once, so that short inputs take microseconds.
 
@@ -24,22 +25,26 @@ mod hostile;
 mod input;
 mod ops;
 mod power_cuts;
+mod replies;
 mod sample;
+mod stream;
 
 pub use errors::errors;
 pub use format::format;
 pub use hostile::hostile_image;
 pub use ops::ops;
 pub use power_cuts::power_cuts;
+pub use stream::stream;
 
 /// What a target does with its bytes.
 pub type Target = fn(&[u8]);
 
 /// The name of each target, and what it does.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("ops", ops),
     ("power_cuts", power_cuts),
     ("errors", errors),
     ("hostile_image", hostile_image),
     ("format", format),
+    ("stream", stream),
 ];
