@@ -2,6 +2,8 @@
 //!
 //! Nothing is mounted and nothing written. Damage does not end the walk: what cannot be read is said, and the rest is shown.
 
+use std::borrow::Cow;
+
 use cowl::{
     BlockDevice, LayerKind,
     format::{
@@ -9,17 +11,17 @@ use cowl::{
         Superblock, UNIT_HEADER, Unit,
     },
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::failure::{Failure, Kind};
 use crate::{HostDevice, crc32c};
 
 /// An object on the device.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Item {
     /// What kind of object.
-    pub object: &'static str,
+    pub object: Cow<'static, str>,
     /// Where, in bytes from the start of the device; none for what has no place.
     pub offset: Option<u64>,
     /// How long, in bytes.
@@ -66,7 +68,7 @@ impl<'d> Walker<'d> {
                     None => "not readable: never written, or damaged".to_owned(),
                 };
                 items.push(Item {
-                    object: "superblock",
+                    object: "superblock".into(),
                     offset: Some(offset),
                     length: 1 << shift,
                     about: format!("slot {slot}: {about}"),
@@ -92,7 +94,12 @@ impl<'d> Walker<'d> {
 
     fn push(&mut self, object: &'static str, block: u64, about: String) {
         let size = self.block_size();
-        self.items.push(Item { object, offset: Some(block << self.layout.block_shift), length: size, about });
+        self.items.push(Item {
+            object: object.into(),
+            offset: Some(block << self.layout.block_shift),
+            length: size,
+            about,
+        });
     }
 
     /// A block's bytes if they match their checksum; else it is said what is wrong with it.
@@ -124,14 +131,14 @@ impl<'d> Walker<'d> {
                 "place {place}: {state}, unit {} of generation {}, {} records, proven to unit {}",
                 header.sequence, header.generation, header.count, header.mark
             );
-            self.items.push(Item { object: "journal", offset: Some(offset), length: unit, about });
+            self.items.push(Item { object: "journal".into(), offset: Some(offset), length: unit, about });
             if live {
                 self.records(&bytes, offset, header.count);
             }
         }
         if idle > 0 {
             self.items.push(Item {
-                object: "journal",
+                object: "journal".into(),
                 offset: None,
                 length: idle * unit,
                 about: format!("{idle} places without a unit of this pool"),
@@ -146,7 +153,7 @@ impl<'d> Walker<'d> {
             let record = Record::decode(bytes, at);
             let about = format!("layer #{} block {} becomes {}", record.layer, record.address, entry(&record.entry));
             self.items.push(Item {
-                object: "record",
+                object: "record".into(),
                 offset: Some(offset + at as u64),
                 length: Record::SIZE as u64,
                 about,
@@ -221,7 +228,7 @@ impl<'d> Walker<'d> {
                 None => "DAMAGED: not a record".to_owned(),
             };
             self.items.push(Item {
-                object: "layer",
+                object: "layer".into(),
                 offset: Some((block << self.layout.block_shift) + at),
                 length: SLOT_SIZE,
                 about,
@@ -267,7 +274,7 @@ impl<'d> Walker<'d> {
         if let Some((block, address, count)) = run {
             let (offset, length) = (block << self.layout.block_shift, count << self.layout.block_shift);
             let about = format!("{title}: {count} blocks from {address}");
-            self.items.push(Item { object: "data", offset: Some(offset), length, about });
+            self.items.push(Item { object: "data".into(), offset: Some(offset), length, about });
         }
     }
 

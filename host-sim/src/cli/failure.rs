@@ -3,12 +3,13 @@
 use std::{fmt, io, path::Path};
 
 use cowl::Error;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::DeviceError;
 
 /// Kinds of failure; the numbers are the exit codes and never change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// Anything else.
     Other = 1,
@@ -33,7 +34,7 @@ pub enum Kind {
 }
 
 /// A failure, told to a person.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Failure {
     /// Its kind.
     pub kind: Kind,
@@ -100,7 +101,10 @@ impl From<Error<DeviceError>> for Failure {
         let text = error.to_string();
         let (kind, hint) = match error {
             Error::Device(error) => return error.into(),
-            Error::Poisoned => (Kind::Io, "run the command again: the pool recovers when it is opened"),
+            Error::Poisoned => (
+                Kind::Io,
+                "run the command again: the pool recovers when it is opened; one that is being served, when it is served again",
+            ),
             Error::ReadOnly => (Kind::Refused, "snapshots never change; make a volume from one with `cowl clone`"),
             Error::NotAPool => (Kind::NotFound, "check the path; `cowl format` makes a pool"),
             Error::HoldsPool => (Kind::Refused, "--force formats it all the same; every layer in it is then lost"),

@@ -1,14 +1,17 @@
 //! The `cowl` command: `cowl VERB POOL [LAYER…]`, one file per verb.
 //!
-//! A verb is a struct of arguments and a function `run`. It opens the pool for as long as it needs (`session`), does its
-//! work through cowl's public interface, and hands a [`Report`](ui::Report) to the `Ui`. A new verb is a
+//! A verb is a struct of arguments and a function `run`. It opens the pool for as long as it needs, or reaches whoever serves it
+//! (`session`), does its work on an [`AnyPool`](pool::AnyPool), and hands a [`Report`](ui::Report) to the `Ui`. A new verb is a
 //! file in `verbs`, a variant of `Verb` and a line in `run`.
 
-mod anatomy;
+pub mod anatomy;
 pub mod failure;
 mod images;
 pub(crate) mod interrupt;
+mod layer_file;
 mod merging;
+mod mounts;
+pub mod pool;
 mod select;
 pub mod session;
 pub mod size;
@@ -17,7 +20,7 @@ pub mod time;
 pub mod tree;
 pub mod ui;
 mod verbs;
-mod view;
+pub mod view;
 
 use std::{
     io::{self, Write},
@@ -109,6 +112,8 @@ enum Verb {
     Delete(verbs::delete::Args),
     /// Finish giving back the space of deleted layers
     Merge(verbs::merge::Args),
+    /// Show what the server of a pool counts, for Prometheus
+    Metrics(verbs::metrics::Args),
     /// Change the size of a volume
     Resize(verbs::resize::Args),
     /// Give a layer another name
@@ -127,6 +132,11 @@ enum Verb {
     Write(verbs::write::Args),
     /// Empty a range of a volume and give back its space
     Discard(verbs::discard::Args),
+    /// Show a layer as a file, or mount the file system in it
+    Mount(verbs::mount::Args),
+    /// Undo `cowl mount`
+    #[command(visible_alias = "unmount")]
+    Umount(verbs::umount::Args),
     /// Show which ranges differ between two layers
     Diff(verbs::diff::Args),
     /// Tell how much space deleting layers would give back
@@ -180,6 +190,7 @@ fn run(ui: &Ui, verb: &Verb) -> Result<(), Failure> {
         Verb::Clone(args) => verbs::clone::run(ui, args),
         Verb::Delete(args) => verbs::delete::run(ui, args),
         Verb::Merge(args) => verbs::merge::run(ui, args),
+        Verb::Metrics(args) => verbs::metrics::run(ui, args),
         Verb::Resize(args) => verbs::resize::run(ui, args),
         Verb::Rename(args) => verbs::rename::run(ui, args),
         Verb::Describe(args) => verbs::describe::run(ui, args),
@@ -189,6 +200,8 @@ fn run(ui: &Ui, verb: &Verb) -> Result<(), Failure> {
         Verb::Read(args) => verbs::read::run(ui, args),
         Verb::Write(args) => verbs::write::run(ui, args),
         Verb::Discard(args) => verbs::discard::run(ui, args),
+        Verb::Mount(args) => verbs::mount::run(ui, args),
+        Verb::Umount(args) => verbs::umount::run(ui, args),
         Verb::Diff(args) => verbs::diff::run(ui, args),
         Verb::WhatIf(args) => verbs::what_if::run(ui, args),
         Verb::Check(args) => verbs::check::run(ui, args),
@@ -246,6 +259,11 @@ mod tests {
             "cowl delete p.cowl before-upgrade",
             "cowl delete p.cowl before-upgrade --no-merge",
             "cowl merge p.cowl",
+            "cowl merge p.cowl --pause",
+            "cowl metrics p.cowl",
+            "cowl mount p.cowl before-upgrade /mnt --filesystem",
+            "cowl umount /mnt",
+            "cowl rollback p.cowl vm before-upgrade --force",
             "cowl export p.cowl vm out.img",
             "cowl read p.cowl vm --offset 1 --length 2",
             "cowl write p.cowl vm --offset 1",

@@ -5,15 +5,14 @@ use uuid::Uuid;
 
 use super::{
     failure::{Failure, Kind},
-    session::HostPool,
+    pool::{AnyPool, Records},
 };
-use crate::DeviceError;
 
 /// The layer that the text names: by name first, then by `#ID`, then by UUID.
 ///
 /// # Errors
 /// There is none, or it is deleted.
-pub fn layer(pool: &mut HostPool<'_, '_>, text: &str) -> Result<LayerInfo, Failure> {
+pub fn layer(pool: &mut dyn AnyPool, text: &str) -> Result<LayerInfo, Failure> {
     if !text.is_empty()
         && text.len() <= cowl::Name::CAPACITY
         && let Some(found) = pool.find(text)?
@@ -24,8 +23,8 @@ pub fn layer(pool: &mut HostPool<'_, '_>, text: &str) -> Result<LayerInfo, Failu
         return match pool.layer(id) {
             Ok(found) if !found.flags.contains(LayerFlags::DELETED) => Ok(found),
             Ok(_) => Err(Failure::new(Kind::NotFound, format!("layer {id} is deleted"))),
-            Err(cowl::Error::NoSuchLayer(_)) => Err(missing(pool, text)),
-            Err(error) => Err(error.into()),
+            Err(failure) if failure.kind == Kind::NotFound => Err(missing(pool, text)),
+            Err(failure) => Err(failure),
         };
     }
     let Ok(uuid) = Uuid::parse_str(text) else { return Err(missing(pool, text)) };
@@ -37,7 +36,7 @@ pub fn layer(pool: &mut HostPool<'_, '_>, text: &str) -> Result<LayerInfo, Failu
 ///
 /// # Errors
 /// There is none, or it is not a volume.
-pub fn volume(pool: &mut HostPool<'_, '_>, text: &str) -> Result<LayerInfo, Failure> {
+pub fn volume(pool: &mut dyn AnyPool, text: &str) -> Result<LayerInfo, Failure> {
     let found = layer(pool, text)?;
     if found.kind == LayerKind::Volume {
         return Ok(found);
@@ -50,7 +49,7 @@ pub fn volume(pool: &mut HostPool<'_, '_>, text: &str) -> Result<LayerInfo, Fail
 ///
 /// # Errors
 /// There is none, or it is not a snapshot.
-pub fn snapshot(pool: &mut HostPool<'_, '_>, text: &str) -> Result<LayerInfo, Failure> {
+pub fn snapshot(pool: &mut dyn AnyPool, text: &str) -> Result<LayerInfo, Failure> {
     let found = layer(pool, text)?;
     if found.kind == LayerKind::Snapshot {
         return Ok(found);
@@ -63,7 +62,7 @@ pub fn snapshot(pool: &mut HostPool<'_, '_>, text: &str) -> Result<LayerInfo, Fa
 ///
 /// # Errors
 /// There is none.
-pub fn attachment(pool: &mut HostPool<'_, '_>, owner: &LayerInfo, name: &str) -> Result<LayerInfo, Failure> {
+pub fn attachment(pool: &mut dyn AnyPool, owner: &LayerInfo, name: &str) -> Result<LayerInfo, Failure> {
     let all = attachments(pool, owner.id)?;
     let names: Vec<String> = all.iter().map(|found| found.name.to_string()).collect();
     let hint =
@@ -77,35 +76,36 @@ pub fn attachment(pool: &mut HostPool<'_, '_>, owner: &LayerInfo, name: &str) ->
 ///
 /// # Errors
 /// The catalog cannot be read.
-pub fn attachments(pool: &mut HostPool<'_, '_>, owner: LayerId) -> Result<Vec<LayerInfo>, Failure> {
-    all(|after| pool.next_attachment(owner, after))
+pub fn attachments(pool: &mut dyn AnyPool, owner: LayerId) -> Result<Vec<LayerInfo>, Failure> {
+    all(pool, Records::AttachmentsOf(owner.0))
 }
 
 /// All live volumes and snapshots.
 ///
 /// # Errors
 /// The catalog cannot be read.
-pub fn layers(pool: &mut HostPool<'_, '_>) -> Result<Vec<LayerInfo>, Failure> {
-    all(|after| pool.next_layer(after))
+pub fn layers(pool: &mut dyn AnyPool) -> Result<Vec<LayerInfo>, Failure> {
+    all(pool, Records::Layers)
 }
 
 /// Every record of the catalog: deleted layers and attachments too.
 ///
 /// # Errors
 /// The catalog cannot be read.
-pub fn records(pool: &mut HostPool<'_, '_>) -> Result<Vec<LayerInfo>, Failure> {
-    all(|after| pool.next_record(after))
+pub fn records(pool: &mut dyn AnyPool) -> Result<Vec<LayerInfo>, Failure> {
+    all(pool, Records::All)
 }
 
-/// Everything that is found one after the other.
-fn all(
-    mut next: impl FnMut(Option<LayerId>) -> Result<Option<LayerInfo>, cowl::Error<DeviceError>>,
-) -> Result<Vec<LayerInfo>, Failure> {
+/// Everything, page by page.
+fn all(pool: &mut dyn AnyPool, which: Records) -> Result<Vec<LayerInfo>, Failure> {
     let mut all: Vec<LayerInfo> = Vec::new();
-    while let Some(found) = next(all.last().map(|last| last.id))? {
-        all.push(found);
+    loop {
+        let page = pool.records(which, all.last().map(|last| last.id))?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
     }
-    Ok(all)
 }
 
 /// How messages name a layer.
@@ -127,7 +127,7 @@ fn number(text: &str) -> Option<LayerId> {
     text.strip_prefix('#')?.parse().ok().map(LayerId)
 }
 
-fn missing(pool: &mut HostPool<'_, '_>, text: &str) -> Failure {
+fn missing(pool: &mut dyn AnyPool, text: &str) -> Failure {
     let failure = Failure::new(Kind::NotFound, format!("there is no layer `{text}` in the pool"));
     let names: Vec<String> = layers(pool).unwrap_or_default().iter().map(show).collect();
     match names.len() {

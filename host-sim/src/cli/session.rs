@@ -1,4 +1,5 @@
-//! Opening a pool for the time of one command: device, base, workspace, mount, work, unmount.
+//! Opening a pool for the time of one command: device, base, workspace, mount, work, unmount. A pool that is being served is
+//! worked on through its server.
 
 use std::{fs, path::Path};
 
@@ -6,10 +7,11 @@ use cowl::{BlockDevice, Error, Geometry, MountOptions, Pool};
 
 use super::{
     failure::{Failure, Kind},
+    pool::AnyPool,
     size::Bytes,
     ui::Ui,
 };
-use crate::{DeviceError, FileOptions, HostDevice};
+use crate::{DeviceError, FileOptions, HostDevice, serve::control::Remote};
 
 /// A pool on a file or block device, with or without a base.
 pub type HostPool<'w, 'd> = Pool<'w, &'d mut HostDevice, &'d mut Base>;
@@ -76,7 +78,8 @@ impl BlockDevice for Base {
     }
 }
 
-/// Mounts the pool, does the work, and unmounts it, also when the work fails.
+/// Mounts the pool, does the work, and unmounts it, also when the work fails; if somebody serves the pool, does the work through
+/// the server.
 ///
 /// # Errors
 /// Those of opening and mounting, then those of the work, then those of the unmount.
@@ -84,10 +87,13 @@ pub fn with_pool<T>(
     ui: &Ui,
     path: &Path,
     access: Access,
-    work: impl FnOnce(&mut HostPool<'_, '_>) -> Result<T, Failure>,
+    work: impl FnOnce(&mut dyn AnyPool) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let read_only = access == Access::Read;
-    let mut device = open(path, read_only)?;
+    let mut device = match open(path, read_only) {
+        Err(failure) if failure.kind == Kind::Busy => return through_server(path, failure, work),
+        opened => opened?,
+    };
     let mut base = Base::open(ui.base.as_deref(), device.geometry().sector_size)?;
     let options = MountOptions { read_only, checksum: crate::crc32c };
     let mut size = workspace_size(ui, device.size());
@@ -102,6 +108,45 @@ pub fn with_pool<T>(
             Err(error) => return Err(explain(error, path)),
         }
     }
+}
+
+fn through_server<T>(
+    path: &Path,
+    busy: Failure,
+    work: impl FnOnce(&mut dyn AnyPool) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut pool = server_of(path, busy)?;
+    let done = work(&mut pool);
+    let settled = pool.settle();
+    let done = done?;
+    settled?;
+    Ok(done)
+}
+
+/// Asks for what only a server has, whether or not others can open the pool beside it.
+///
+/// # Errors
+/// Those of reaching the server and of the work; without a server those of opening the pool.
+pub fn with_server<T>(
+    ui: &Ui,
+    path: &Path,
+    work: impl FnOnce(&mut dyn AnyPool) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    match Remote::connect(path)? {
+        Some(mut pool) => work(&mut pool),
+        None => with_pool(ui, path, Access::Read, work),
+    }
+}
+
+/// The server of a pool that could not be opened because it is in use.
+///
+/// # Errors
+/// Nobody serves it, then the failure is `busy`; or the server does not let this command in.
+pub fn server_of(path: &Path, busy: Failure) -> Result<Remote, Failure> {
+    Remote::connect(path)?.ok_or_else(|| {
+        let what = format!("{}; it is not being served", busy.what);
+        Failure { what, ..busy }
+    })
 }
 
 fn explain(error: Error<DeviceError>, path: &Path) -> Failure {

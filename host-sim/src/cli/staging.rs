@@ -7,10 +7,9 @@ use cowl::LayerId;
 use super::{
     failure::{Failure, Kind},
     interrupt,
-    session::HostPool,
+    pool::AnyPool,
     ui::{Ui, Unit},
     verbs::attributes,
-    view::Units,
 };
 
 /// Bytes moved at a time: a whole number of sectors of any size.
@@ -46,7 +45,7 @@ pub fn parse_request(text: &str) -> Result<Request, String> {
 ///
 /// # Errors
 /// A file cannot be read or changes while it is, two have the same name, or the pool fails.
-pub fn stage(ui: &Ui, pool: &mut HostPool<'_, '_>, requests: &[Request]) -> Result<Vec<LayerId>, Failure> {
+pub fn stage(ui: &Ui, pool: &mut dyn AnyPool, requests: &[Request]) -> Result<Vec<LayerId>, Failure> {
     for (index, request) in requests.iter().enumerate() {
         if requests[..index].iter().any(|other| other.name == request.name) {
             return Err(Failure::new(Kind::Usage, format!("two attachments are called `{}`", request.name)));
@@ -55,7 +54,7 @@ pub fn stage(ui: &Ui, pool: &mut HostPool<'_, '_>, requests: &[Request]) -> Resu
     requests.iter().map(|request| stage_one(ui, pool, request)).collect()
 }
 
-fn stage_one(ui: &Ui, pool: &mut HostPool<'_, '_>, request: &Request) -> Result<LayerId, Failure> {
+fn stage_one(ui: &Ui, pool: &mut dyn AnyPool, request: &Request) -> Result<LayerId, Failure> {
     let failed = |error| Failure::file("read", &request.file, &error);
     let mut file = File::open(&request.file).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
@@ -65,8 +64,8 @@ fn stage_one(ui: &Ui, pool: &mut HostPool<'_, '_>, request: &Request) -> Result<
     let length = metadata.len();
     let id = pool
         .stage_attachment(&attributes(&request.name, ""), length)
-        .map_err(|error| Failure::from(error).during(format_args!("cannot attach {}", request.file.display())))?;
-    let sector = Units::of(pool).sector as usize;
+        .map_err(|failure| failure.during(format_args!("cannot attach {}", request.file.display())))?;
+    let sector = pool.units().sector as usize;
     let mut bar = ui.progress("attach", length, Unit::Bytes);
     let mut buffer = vec![0; CHUNK];
     let mut offset = 0;

@@ -4,7 +4,7 @@ use cowl::{LayerFlags, LayerInfo, LayerKind};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{session::HostPool, time};
+use super::time;
 
 /// The units of a pool, to turn sectors and blocks into bytes.
 #[derive(Debug, Clone, Copy)]
@@ -16,12 +16,6 @@ pub struct Units {
 }
 
 impl Units {
-    /// The units of an open pool.
-    pub fn of(pool: &HostPool<'_, '_>) -> Self {
-        let info = pool.info();
-        Self { sector: info.sector_size, block: info.block_size }
-    }
-
     /// Sectors in bytes.
     pub fn sectors(self, count: u64) -> u64 {
         count.saturating_mul(u64::from(self.sector))

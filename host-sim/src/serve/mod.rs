@@ -3,13 +3,17 @@
 //! * [`shared`]: the pool behind a lock; [`open`]: from a file to such a pool and back.
 //! * [`nbd`]: the server of network block devices, connection by connection.
 //! * [`clients`]: who is connected to which layer. [`listen`]: where they come to. [`tls`]: how they encrypt.
+//! * [`control`]: how `cowl` commands work on it; [`merger`]: merge in the background; [`metrics`]: what is counted.
 //! * [`room`]: what the file system below has left. [`stop`]: how it all ends.
 //!
 //! A [`Server`] holds these together. Every client has a thread; whatever else is to run beside them is given to
 //! [`Server::background`].
 
 pub mod clients;
+pub mod control;
 pub mod listen;
+pub mod merger;
+pub mod metrics;
 pub mod nbd;
 pub mod open;
 pub mod room;
@@ -34,6 +38,7 @@ use tracing::{error, info, warn};
 use self::{
     clients::Clients,
     listen::{Address, Listener},
+    metrics::Metrics,
     nbd::{Service, export::Backend, exports::Exports},
     room::Room,
     shared::Shared,
@@ -73,6 +78,7 @@ pub struct Server {
     stop: Stop,
     woken: UnixStream,
     background: Vec<JoinHandle<()>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -87,14 +93,18 @@ impl Server {
         }
         let tls = options.certificates.as_deref().map(tls::load).transpose()?;
         let room = Room::new(pool, &shared.lock().info());
-        let backend = Backend { shared: Arc::clone(&shared), room, failures: AtomicU64::new(0) };
+        let metrics = Metrics::new()
+            .map(Arc::new)
+            .map_err(|error| Failure::new(Kind::Other, format!("cannot count: {error}")))?;
+        let backend =
+            Backend { shared: Arc::clone(&shared), room, failures: AtomicU64::new(0), metrics: Arc::clone(&metrics) };
         let exports = Exports::new(Arc::new(backend), options.aliases, options.read_only);
         let clients = Arc::new(Clients::new(options.connections));
         let listener = Listener::bind(&options.address)?;
         let system = |error: io::Error| Failure::new(Kind::Io, format!("cannot start a server: {error}"));
         let (stop, woken) = Stop::new().map_err(system)?;
         let service = Service { exports, clients: Arc::clone(&clients), tls, patience: options.patience };
-        Ok(Self { shared, clients, service: Arc::new(service), listener, stop, woken, background: Vec::new() })
+        Ok(Self { shared, clients, service: Arc::new(service), listener, stop, woken, background: Vec::new(), metrics })
     }
 
     /// The pool.
@@ -105,6 +115,11 @@ impl Server {
     /// The clients.
     pub fn clients(&self) -> &Arc<Clients> {
         &self.clients
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// With which the server can be ended.

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use super::super::{
     failure::{Failure, Kind},
+    pool::AnyPool,
     select,
-    session::{Access, HostPool, with_pool},
+    session::{Access, with_pool},
     staging::{Request, parse_request, stage},
     ui::Ui,
 };
@@ -32,7 +33,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     ui.show(&with_pool(ui, &args.pool, Access::Write, |pool| attach(ui, pool, args))?)
 }
 
-fn attach(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Done, Failure> {
+fn attach(ui: &Ui, pool: &mut dyn AnyPool, args: &Args) -> Result<Done, Failure> {
     let layer = select::layer(pool, &args.layer)?;
     let present = select::attachments(pool, layer.id)?;
     if let Some(taken) = args.files.iter().find(|request| present.iter().any(|other| *other.name == *request.name)) {
@@ -44,7 +45,7 @@ fn attach(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Done, Fai
     let staged = stage(ui, pool, &args.files)?;
     for (id, request) in staged.iter().zip(&args.files) {
         pool.attach(layer.id, *id)
-            .map_err(|error| Failure::from(error).during(format_args!("cannot attach `{}`", request.name)))?;
+            .map_err(|failure| failure.during(format_args!("cannot attach `{}`", request.name)))?;
     }
     let names: Vec<&str> = args.files.iter().map(|request| request.name.as_str()).collect();
     Done::new(pool, &staged, format!("{} now has {}", select::show(&layer), names.join(", ")))

@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::super::{
     failure::{Failure, Kind},
-    session::{Access, HostPool, with_pool},
+    pool::AnyPool,
+    session::{Access, with_pool},
     size::{Bytes, parse_size},
     ui::{Report, Style, Ui, Unit},
-    view::Units,
 };
 
 /// Findings that are told one by one.
@@ -80,27 +80,20 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         .hint("export what can still be read (`cowl export`), then restore the pool from a backup"))
 }
 
-fn check(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Health, Failure> {
+fn check(ui: &Ui, pool: &mut dyn AnyPool, args: &Args) -> Result<Health, Failure> {
     let memory = usize::try_from(args.memory.clamp(64, 1 << 32)).unwrap_or(1 << 24);
-    let mut scratch = vec![0; memory];
-    let mut told = Vec::new();
     let mut progress = ui.progress("checking", 0, Unit::Steps);
-    let mut tell = |finding: &cowl::Finding| {
-        if told.len() < TOLD {
-            told.push(format!("{finding:?}"));
-        }
-    };
-    let checked = pool.check_watched(&mut scratch, args.scrub, &mut tell, &mut |done, of| {
+    let checked = pool.check(memory, args.scrub, TOLD, &mut |done, of| {
         progress.set_total(of);
         progress.set(done);
     })?;
     progress.finish();
-    let (space, units) = (pool.space(), Units::of(pool));
+    let (space, units) = (pool.space()?, pool.units());
     Ok(Health {
         pool: args.pool.clone(),
         clean: checked.findings == 0,
         findings: checked.findings,
-        told,
+        told: checked.told,
         blocks: checked.blocks,
         used: units.blocks(space.total - space.free),
         passes: checked.passes,

@@ -36,7 +36,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         let snapshot = select::snapshot(pool, &args.snapshot)?;
         let id = pool
             .clone_snapshot(snapshot.id, &attributes(&args.name, &args.description), args.guaranteed)
-            .map_err(|error| Failure::from(error).during(format_args!("cannot clone {}", select::show(&snapshot))))?;
+            .map_err(|failure| failure.during(format_args!("cannot clone {}", select::show(&snapshot))))?;
         Done::new(pool, &[id], format!("{} {id}: a volume that begins as {}", args.name, select::show(&snapshot)))
     })?;
     ui.show(&done)

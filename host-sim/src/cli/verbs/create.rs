@@ -58,10 +58,10 @@ impl VolumeOptions {
 
 pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let done = with_pool(ui, &args.pool, Access::Write, |pool| {
-        let sectors = whole_sectors("size", args.size, pool.info().sector_size)?;
+        let sectors = whole_sectors("size", args.size, pool.units().sector)?;
         let id = pool
             .create(&attributes(&args.name, &args.description), sectors, args.kind.flags())
-            .map_err(|error| Failure::from(error).during(format_args!("cannot create `{}`", args.name)))?;
+            .map_err(|failure| failure.during(format_args!("cannot create `{}`", args.name)))?;
         Done::new(pool, &[id], format!("{} {id}: a volume of {}", args.name, Bytes(args.size)))
     })?;
     ui.show(&done)

@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use super::super::{
     failure::Failure,
-    merging, select,
-    session::{Access, HostPool, with_pool},
+    merging,
+    pool::AnyPool,
+    select,
+    session::{Access, with_pool},
     size::Bytes,
     ui::{Report, Style, Ui},
-    view::Units,
 };
 
 #[derive(Debug, clap::Args)]
@@ -35,6 +36,9 @@ pub struct Args {
     /// Do not punch holes into the pool's file
     #[arg(long)]
     no_trim: bool,
+    /// Delete layers that clients of the pool's server are using: these are cut off first
+    #[arg(long)]
+    force: bool,
 }
 
 /// What deleting or merging has given back.
@@ -67,7 +71,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     ui.show(&with_pool(ui, &args.pool, Access::Write, |pool| delete(ui, pool, args))?)
 }
 
-fn delete(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Reclaimed, Failure> {
+fn delete(ui: &Ui, pool: &mut dyn AnyPool, args: &Args) -> Result<Reclaimed, Failure> {
     // All are looked up first: a name that does not exist deletes nothing.
     let mut layers = Vec::new();
     for text in &args.layers {
@@ -76,10 +80,10 @@ fn delete(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Reclaimed
             layers.push(layer);
         }
     }
-    let before = pool.space().free;
+    let before = pool.space()?.free;
     for layer in &layers {
-        pool.delete(layer.id)
-            .map_err(|error| Failure::from(error).during(format_args!("cannot delete {}", select::show(layer))))?;
+        pool.delete(layer.id, args.force)
+            .map_err(|failure| failure.during(format_args!("cannot delete {}", select::show(layer))))?;
     }
     let deleted = layers.iter().map(select::show).collect();
     if !args.no_merge {
@@ -88,16 +92,19 @@ fn delete(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Reclaimed
             merging::trim(ui, pool)?;
         }
     }
-    Ok(reclaimed(pool, deleted, before))
+    reclaimed(pool, deleted, before)
 }
 
 /// The report after a merge; `before` is the number of blocks that were free.
-pub fn reclaimed(pool: &HostPool<'_, '_>, deleted: Vec<String>, before: u64) -> Reclaimed {
-    let (space, units) = (pool.space(), Units::of(pool));
-    Reclaimed {
+///
+/// # Errors
+/// Those of the pool.
+pub fn reclaimed(pool: &mut dyn AnyPool, deleted: Vec<String>, before: u64) -> Result<Reclaimed, Failure> {
+    let (space, units) = (pool.space()?, pool.units());
+    Ok(Reclaimed {
         deleted,
         freed: units.blocks(space.free.saturating_sub(before)),
         free: units.blocks(space.free),
         reclaimable: units.blocks(space.reclaimable),
-    }
+    })
 }

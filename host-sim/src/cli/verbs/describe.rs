@@ -5,13 +5,14 @@ use std::{
     path::PathBuf,
 };
 
-use cowl::{LayerFlags, LayerInfo};
+use cowl::LayerInfo;
 use serde::Serialize;
 
 use super::super::{
     failure::Failure,
+    pool::AnyPool,
     select,
-    session::{Access, HostPool, with_pool},
+    session::{Access, with_pool},
     ui::{Report, Style, Ui},
 };
 use super::Done;
@@ -53,7 +54,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let done = with_pool(ui, &args.pool, Access::Write, |pool| {
         let layer = select::layer(pool, &args.layer)?;
         pool.describe(layer.id, text)
-            .map_err(|error| Failure::from(error).during(format_args!("cannot describe {}", select::show(&layer))))?;
+            .map_err(|failure| failure.during(format_args!("cannot describe {}", select::show(&layer))))?;
         Done::new(pool, &[layer.id], format!("{} is described", select::show(&layer)))
     })?;
     ui.show(&done)
@@ -63,12 +64,6 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The catalog cannot be read.
-pub fn read(pool: &mut HostPool<'_, '_>, layer: &LayerInfo) -> Result<String, Failure> {
-    let mut buffer = vec![0; usize::from(layer.description)];
-    if buffer.is_empty() || layer.flags.contains(LayerFlags::DELETED) {
-        return Ok(String::new());
-    }
-    let length = pool.description(layer.id, &mut buffer)?;
-    buffer.truncate(length);
-    Ok(String::from_utf8_lossy(&buffer).into_owned())
+pub fn read(pool: &mut dyn AnyPool, layer: &LayerInfo) -> Result<String, Failure> {
+    if layer.description == 0 { Ok(String::new()) } else { pool.description(layer.id) }
 }

@@ -10,8 +10,10 @@ use serde::Serialize;
 
 use super::super::{
     failure::Failure,
-    interrupt, select,
-    session::{Access, HostPool, with_pool},
+    interrupt,
+    pool::AnyPool,
+    select,
+    session::{Access, with_pool},
     size::Bytes,
     ui::{Report, Style, Ui, Unit},
     view::Units,
@@ -77,8 +79,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     ui.show(&with_pool(ui, &args.pool, Access::Read, |pool| compare(ui, pool, args))?)
 }
 
-fn compare(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Difference, Failure> {
-    let (a, b, units) = (select::layer(pool, &args.a)?, select::layer(pool, &args.b)?, Units::of(pool));
+fn compare(ui: &Ui, pool: &mut dyn AnyPool, args: &Args) -> Result<Difference, Failure> {
+    let (a, b, units) = (select::layer(pool, &args.a)?, select::layer(pool, &args.b)?, pool.units());
     let mut found = Difference {
         a: select::show(&a),
         b: select::show(&b),
@@ -93,7 +95,7 @@ fn compare(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Differen
         interrupt::check("the comparison is not finished", "run the command again")?;
         let next = pool
             .diff(a.id, b.id, from)
-            .map_err(|error| Failure::from(error).during(format_args!("cannot compare {} and {}", found.a, found.b)))?;
+            .map_err(|failure| failure.during(format_args!("cannot compare {} and {}", found.a, found.b)))?;
         let Some(extent) = next else { break };
         from = extent.sector + extent.count;
         bar.set(units.sectors(from));

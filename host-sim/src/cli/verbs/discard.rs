@@ -8,7 +8,6 @@ use super::super::{
     session::{Access, whole_sectors, with_pool},
     size::{Bytes, parse_size},
     ui::Ui,
-    view::Units,
 };
 use super::Done;
 
@@ -38,7 +37,7 @@ pub struct Args {
 
 pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let done = with_pool(ui, &args.pool, Access::Write, |pool| {
-        let (volume, units) = (select::volume(pool, &args.volume)?, Units::of(pool));
+        let (volume, units) = (select::volume(pool, &args.volume)?, pool.units());
         let sector = whole_sectors("offset", args.offset, units.sector)?;
         let count = whole_sectors("length", args.length, units.sector)?;
         let before = pool.layer(volume.id)?.delta.data;
@@ -47,9 +46,9 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         } else {
             pool.discard(volume.id, sector, count)
         };
-        discarded.and_then(|()| pool.checkpoint()).map_err(|error| {
-            Failure::from(error).during(format_args!("cannot discard in {}", select::show(&volume)))
-        })?;
+        discarded
+            .and_then(|()| pool.checkpoint())
+            .map_err(|failure| failure.during(format_args!("cannot discard in {}", select::show(&volume))))?;
         let freed = units.blocks(before.saturating_sub(pool.layer(volume.id)?.delta.data));
         Done::new(
             pool,

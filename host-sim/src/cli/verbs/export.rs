@@ -16,11 +16,12 @@ use serde::Serialize;
 use super::super::{
     failure::{Failure, Kind},
     images::{is_zero, runs},
-    interrupt, select,
-    session::{Access, HostPool, different_files, with_pool},
+    interrupt,
+    pool::AnyPool,
+    select,
+    session::{Access, different_files, with_pool},
     size::Bytes,
     ui::{Report, Style, Ui, Unit, settle},
-    view::Units,
 };
 use crate::{FileOptions, HostDevice, device::is_block_device};
 
@@ -92,7 +93,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     ui.show(&report)
 }
 
-fn to_file(ui: &Ui, pool: &mut HostPool<'_, '_>, source: &Source, output: &Path) -> Result<u64, Failure> {
+fn to_file(ui: &Ui, pool: &mut dyn AnyPool, source: &Source, output: &Path) -> Result<u64, Failure> {
     let mut name = output.file_name().unwrap_or_default().to_owned();
     name.push(format!(".cowl-{}", std::process::id()));
     let part = output.with_file_name(name);
@@ -111,13 +112,13 @@ fn to_file(ui: &Ui, pool: &mut HostPool<'_, '_>, source: &Source, output: &Path)
 }
 
 /// A pipe, a terminal, a null device: never replaced, only written to.
-fn to_stream(ui: &Ui, pool: &mut HostPool<'_, '_>, source: &Source, output: &Path) -> Result<u64, Failure> {
+fn to_stream(ui: &Ui, pool: &mut dyn AnyPool, source: &Source, output: &Path) -> Result<u64, Failure> {
     let file = OpenOptions::new().write(true).open(output);
     let mut file = file.map_err(|error| Failure::file("write", output, &error))?;
     source.copy(ui, pool, false, |_, bytes| file.write_all(bytes))
 }
 
-fn to_device(ui: &Ui, pool: &mut HostPool<'_, '_>, source: &Source, output: &Path) -> Result<u64, Failure> {
+fn to_device(ui: &Ui, pool: &mut dyn AnyPool, source: &Source, output: &Path) -> Result<u64, Failure> {
     let device = HostDevice::open(output, &FileOptions::new())?;
     if device.size() < source.bytes {
         return Err(Failure::new(
@@ -142,13 +143,13 @@ struct Source {
 }
 
 impl Source {
-    fn find(pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Self, Failure> {
+    fn find(pool: &mut dyn AnyPool, args: &Args) -> Result<Self, Failure> {
         let mut layer = select::layer(pool, &args.layer)?;
         if let Some(name) = &args.attachment {
             layer = select::attachment(pool, &layer, name)?;
         }
         let bytes =
-            if layer.kind == LayerKind::Attachment { layer.length } else { Units::of(pool).sectors(layer.sectors) };
+            if layer.kind == LayerKind::Attachment { layer.length } else { pool.units().sectors(layer.sectors) };
         Ok(Self { layer, bytes, sectors: layer.sectors })
     }
 
@@ -156,12 +157,12 @@ impl Source {
     fn copy(
         &self,
         ui: &Ui,
-        pool: &mut HostPool<'_, '_>,
+        pool: &mut dyn AnyPool,
         sparse: bool,
         mut put: impl FnMut(u64, &[u8]) -> io::Result<()>,
     ) -> Result<u64, Failure> {
-        let units = Units::of(pool);
-        let (size, base) = (u64::from(units.sector), pool.info().base_sectors);
+        let units = pool.units();
+        let (size, base) = (u64::from(units.sector), pool.info()?.base_sectors);
         let mut bar = ui.progress("export", self.bytes, Unit::Bytes);
         let mut buffer = vec![0; usize::try_from(CHUNK).unwrap_or(1 << 20)];
         let (mut sector, mut data) = (0, 0);
@@ -174,12 +175,8 @@ impl Source {
             if !(zero && sparse) {
                 let length = usize::try_from(count * size).unwrap_or(0);
                 let bytes = &mut buffer[..length];
-                pool.read(self.layer.id, sector, bytes).map_err(|error| {
-                    Failure::from(error).during(format_args!(
-                        "cannot read {} at {}",
-                        select::show(&self.layer),
-                        sector * size
-                    ))
+                pool.read(self.layer.id, sector, bytes).map_err(|failure| {
+                    failure.during(format_args!("cannot read {} at {}", select::show(&self.layer), sector * size))
                 })?;
                 // The last sector of an attachment may be longer than what is left.
                 let wanted = usize::try_from(self.bytes - sector * size).unwrap_or(length).min(length);

@@ -8,13 +8,11 @@ use std::{
 use serde::Serialize;
 
 use super::super::{
-    failure::{Failure, Kind},
+    failure::Failure,
     session::{Access, with_pool},
     size::{Bytes, parse_size},
     ui::{Report, Style, Ui},
-    view::Units,
 };
-use crate::{FileOptions, HostDevice};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -45,19 +43,10 @@ impl Report for Grown {
 }
 
 pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
-    if let Some(size) = args.size {
-        let mut device = HostDevice::open(&args.pool, &FileOptions::new())?;
-        if size < device.size() {
-            let what =
-                format!("{} has {} already; a pool does not become smaller", args.pool.display(), Bytes(device.size()));
-            return Err(Failure::new(Kind::Refused, what).hint("export its layers into a smaller pool"));
-        }
-        device.extend(size)?;
-    }
     let report = with_pool(ui, &args.pool, Access::Write, |pool| {
-        let (before, units) = (pool.space().total, Units::of(pool));
-        let total = pool.grow()?;
-        Ok(Grown { before: units.blocks(before), total: units.blocks(total), free: units.blocks(pool.space().free) })
+        let (before, units) = (pool.space()?.total, pool.units());
+        let total = pool.grow(args.size)?;
+        Ok(Grown { before: units.blocks(before), total: units.blocks(total), free: units.blocks(pool.space()?.free) })
     })?;
     ui.show(&report)
 }

@@ -15,8 +15,10 @@ use serde::Serialize;
 use super::super::{
     failure::{Failure, Kind},
     images::{Image, is_zero, runs},
-    interrupt, select,
-    session::{Access, HostPool, different_files, with_pool},
+    interrupt,
+    pool::AnyPool,
+    select,
+    session::{Access, different_files, with_pool},
     size::Bytes,
     ui::{Progress, Report, Style, Ui, Unit},
     view::{LayerView, Units},
@@ -84,15 +86,17 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     different_files(&args.pool, &args.image)?;
     let image = Image::open(&args.image)?;
     let report = with_pool(ui, &args.pool, Access::Write, |pool| {
-        let sector = u64::from(pool.info().sector_size);
+        let sector = u64::from(pool.units().sector);
         let (volume, created) = volume(pool, args, image.size.div_ceil(sector).max(1))?;
+        let base = pool.info()?.base_sectors;
         let mut job = Import {
             bar: ui.progress("import", image.size, Unit::Bytes),
             args,
             image: &image,
-            units: Units::of(pool),
+            units: pool.units(),
             id: volume.id,
-            fresh: created && pool.info().base_sectors == 0,
+            fresh: created && base == 0,
+            base,
             buffer: vec![0; usize::try_from(CHUNK).unwrap_or(1 << 20)],
             present: Vec::new(),
             counts: Counts::default(),
@@ -101,10 +105,10 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         let (counts, bar) = (job.counts, job.bar);
         bar.finish();
         // What was copied is kept, whatever stopped the rest.
-        let flushed = pool.flush().map_err(Failure::from);
+        let flushed = pool.flush();
         done.and(flushed).map_err(|failure| explain(failure, created, args))?;
         Ok(Imported {
-            layer: LayerView::new(&pool.layer(volume.id)?, Units::of(pool)),
+            layer: LayerView::new(&pool.layer(volume.id)?, pool.units()),
             created,
             image: args.image.clone(),
             image_size: image.size,
@@ -129,11 +133,11 @@ fn explain(failure: Failure, created: bool, args: &Args) -> Failure {
     failure
 }
 
-fn volume(pool: &mut HostPool<'_, '_>, args: &Args, sectors: u64) -> Result<(LayerInfo, bool), Failure> {
+fn volume(pool: &mut dyn AnyPool, args: &Args, sectors: u64) -> Result<(LayerInfo, bool), Failure> {
     if let Some(found) = pool.find(&args.volume)? {
         let volume = select::volume(pool, &args.volume)?;
         if volume.sectors < sectors {
-            let sector = u64::from(pool.info().sector_size);
+            let sector = u64::from(pool.units().sector);
             let what = format!(
                 "the image needs {} and {} has {}",
                 Bytes(sectors * sector),
@@ -151,7 +155,7 @@ fn volume(pool: &mut HostPool<'_, '_>, args: &Args, sectors: u64) -> Result<(Lay
     }
     let id = pool
         .create(&attributes(&args.volume, &args.description), sectors, args.kind.flags())
-        .map_err(|error| Failure::from(error).during(format_args!("cannot create `{}`", args.volume)))?;
+        .map_err(|failure| failure.during(format_args!("cannot create `{}`", args.volume)))?;
     Ok((pool.layer(id)?, true))
 }
 
@@ -170,13 +174,15 @@ struct Import<'a> {
     id: LayerId,
     /// The volume is new and reads zeros: zeros need not be written.
     fresh: bool,
+    /// Sectors of the base.
+    base: u64,
     buffer: Vec<u8>,
     present: Vec<u8>,
     counts: Counts,
 }
 
 impl Import<'_> {
-    fn copy(&mut self, pool: &mut HostPool<'_, '_>, sectors: u64) -> Result<(), Failure> {
+    fn copy(&mut self, pool: &mut dyn AnyPool, sectors: u64) -> Result<(), Failure> {
         let failed = |error| Failure::file("read", &self.args.image, &error);
         let (image, end) = (self.image, self.units.sectors(sectors));
         let (mut at, mut flushed) = (0, 0);
@@ -202,7 +208,7 @@ impl Import<'_> {
     }
 
     /// Brings one chunk of the image over; gives where the next one begins.
-    fn chunk(&mut self, pool: &mut HostPool<'_, '_>, at: u64) -> Result<u64, Failure> {
+    fn chunk(&mut self, pool: &mut dyn AnyPool, at: u64) -> Result<u64, Failure> {
         let (sector, block) = (self.units.sector as usize, self.units.block as usize);
         let want = usize::try_from(CHUNK.min(self.image.size - at)).unwrap_or(0);
         let length = want.next_multiple_of(sector);
@@ -221,7 +227,7 @@ impl Import<'_> {
         done.map(|()| at + length as u64)
     }
 
-    fn data(&mut self, pool: &mut HostPool<'_, '_>, at: u64, bytes: &[u8]) -> Result<(), Failure> {
+    fn data(&mut self, pool: &mut dyn AnyPool, at: u64, bytes: &[u8]) -> Result<(), Failure> {
         let (sector, block) = (u64::from(self.units.sector), self.units.block as usize);
         if self.fresh {
             pool.write(self.id, at / sector, bytes)?;
@@ -244,13 +250,12 @@ impl Import<'_> {
     }
 
     /// Makes a range read zeros, touching only what may not do so already.
-    fn zero(&mut self, pool: &mut HostPool<'_, '_>, from: u64, to: u64) -> Result<(), Failure> {
+    fn zero(&mut self, pool: &mut dyn AnyPool, from: u64, to: u64) -> Result<(), Failure> {
         self.counts.zeros += to.saturating_sub(from);
         if self.fresh {
             return Ok(());
         }
         let (mut sector, end) = (from / u64::from(self.units.sector), to / u64::from(self.units.sector));
-        let base = pool.info().base_sectors;
         while sector < end {
             interrupt::check(
                 "the import is not finished; what was copied is kept",
@@ -261,7 +266,7 @@ impl Import<'_> {
             let shows = match extent.kind {
                 ExtentKind::Data { .. } => true,
                 ExtentKind::Zero => false,
-                ExtentKind::Empty => sector < base,
+                ExtentKind::Empty => sector < self.base,
             };
             if shows {
                 pool.write_zeroes(self.id, sector, next - sector)?;

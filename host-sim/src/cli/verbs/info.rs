@@ -11,13 +11,15 @@ use uuid::Uuid;
 
 use super::super::{
     failure::Failure,
+    pool::AnyPool,
     select,
-    session::{Access, HostPool, with_pool},
+    session::{Access, with_pool},
     size::Bytes,
     time,
     ui::{Report, Style, Ui},
-    view::{LayerView, Units},
+    view::LayerView,
 };
+use super::merge::MergeView;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -60,10 +62,12 @@ struct PoolView {
     guaranteed: u64,
     reserve: u64,
     reclaimable: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merge: Option<MergeView>,
 }
 
-fn pool_view(pool: &mut HostPool<'_, '_>, args: &Args) -> Result<PoolView, Failure> {
-    let (info, space, units) = (pool.info(), pool.space(), Units::of(pool));
+fn pool_view(pool: &mut dyn AnyPool, args: &Args) -> Result<PoolView, Failure> {
+    let (info, space, units) = (pool.info()?, pool.space()?, pool.units());
     let mut counts = [0_u64; 4];
     for layer in select::records(pool)? {
         let index = if layer.flags.contains(LayerFlags::DELETED) { 3 } else { layer.kind as usize };
@@ -91,6 +95,7 @@ fn pool_view(pool: &mut HostPool<'_, '_>, args: &Args) -> Result<PoolView, Failu
         guaranteed: units.blocks(space.guaranteed),
         reserve: units.blocks(space.reserve),
         reclaimable: units.blocks(space.reclaimable),
+        merge: MergeView::of(pool)?.filter(|merge| !merge.rests()),
     })
 }
 
@@ -133,6 +138,9 @@ impl Report for PoolView {
         if self.reclaimable > 0 {
             row("reclaimable", format!("{} by `cowl merge`", bytes(self.reclaimable)))?;
         }
+        if let Some(merge) = &self.merge {
+            row("merge", merge.to_string())?;
+        }
         Ok(())
     }
 }
@@ -146,8 +154,8 @@ struct LayerDetails {
     frees: u64,
 }
 
-fn layer_view(pool: &mut HostPool<'_, '_>, text: &str) -> Result<LayerDetails, Failure> {
-    let (layer, units) = (select::layer(pool, text)?, Units::of(pool));
+fn layer_view(pool: &mut dyn AnyPool, text: &str) -> Result<LayerDetails, Failure> {
+    let (layer, units) = (select::layer(pool, text)?, pool.units());
     let attachments = select::attachments(pool, layer.id)?;
     let freed = pool.what_if_freed(&[layer.id])?;
     Ok(LayerDetails {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use cowl::ExtentKind;
@@ -11,10 +11,11 @@ use serde::Serialize;
 use super::super::{
     anatomy::{self, Item},
     failure::Failure,
-    interrupt, select,
-    session::{Access, HostPool, with_pool},
+    interrupt,
+    pool::AnyPool,
+    select,
+    session::{Access, server_of, with_pool},
     ui::{Report, Style, Ui},
-    view::Units,
 };
 use crate::{FileOptions, HostDevice};
 
@@ -59,14 +60,23 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
             let layer = select::layer(pool, text)?;
             extents(pool, &layer)
         })?,
-        None => anatomy::walk(&mut HostDevice::open(&args.pool, &FileOptions::new().read_only(true))?, args.data)?,
+        None => whole(&args.pool, args.data)?,
     };
     ui.show(&Inspection { items })
 }
 
-fn extents(pool: &mut HostPool<'_, '_>, layer: &cowl::LayerInfo) -> Result<Vec<Item>, Failure> {
+/// Everything on the device: looked at without mounting, or by the server that holds the pool.
+fn whole(path: &Path, data: bool) -> Result<Vec<Item>, Failure> {
+    match HostDevice::open(path, &FileOptions::new().read_only(true)) {
+        Ok(mut device) => anatomy::walk(&mut device, data),
+        Err(error) if error.is_busy() => server_of(path, error.into())?.anatomy(data),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn extents(pool: &mut dyn AnyPool, layer: &cowl::LayerInfo) -> Result<Vec<Item>, Failure> {
     let mut items: Vec<Item> = Vec::new();
-    let units = Units::of(pool);
+    let units = pool.units();
     let mut sector = 0;
     while sector < layer.sectors {
         interrupt::check("not everything was shown", "name one layer")?;
@@ -82,7 +92,7 @@ fn extents(pool: &mut HostPool<'_, '_>, layer: &cowl::LayerInfo) -> Result<Vec<I
                 last.length += length;
             }
             _ => items.push(Item {
-                object,
+                object: object.into(),
                 offset,
                 length,
                 about: format!("{} at {}", select::show(layer), units.sectors(extent.sector)),

@@ -11,13 +11,14 @@ use serde::Serialize;
 
 use super::super::{
     failure::Failure,
+    pool::AnyPool,
     select,
-    session::{Access, HostPool, with_pool},
+    session::{Access, with_pool},
     size::Bytes,
     time,
     tree::{self, Node},
     ui::{Report, Style, Ui},
-    view::{LayerView, Units},
+    view::LayerView,
 };
 
 #[derive(Debug, clap::Args)]
@@ -63,8 +64,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     ui.show(&with_pool(ui, &args.pool, Access::Read, |pool| collect(pool, args))?)
 }
 
-fn collect(pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Listing, Failure> {
-    let units = Units::of(pool);
+fn collect(pool: &mut dyn AnyPool, args: &Args) -> Result<Listing, Failure> {
+    let units = pool.units();
     let mut attachments: HashMap<u32, Vec<String>> = HashMap::new();
     let mut layers = Vec::new();
     for layer in select::records(pool)? {

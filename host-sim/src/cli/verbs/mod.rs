@@ -19,6 +19,8 @@ pub mod info;
 pub mod inspect;
 pub mod list;
 pub mod merge;
+pub mod metrics;
+pub mod mount;
 pub mod read;
 pub mod rename;
 pub mod resize;
@@ -26,6 +28,7 @@ pub mod rollback;
 pub mod serve;
 pub mod sim;
 pub mod snapshot;
+pub mod umount;
 pub mod what_if;
 pub mod write;
 
@@ -37,10 +40,10 @@ use uuid::Uuid;
 
 use super::{
     failure::Failure,
-    session::HostPool,
+    pool::AnyPool,
     time,
     ui::{Report, Style},
-    view::{LayerView, Units},
+    view::LayerView,
 };
 
 /// What a new layer is called, with a new UUID and the time of now.
@@ -59,8 +62,8 @@ struct Done {
 }
 
 impl Done {
-    fn new(pool: &mut HostPool<'_, '_>, ids: &[LayerId], text: impl Into<String>) -> Result<Self, Failure> {
-        let units = Units::of(pool);
+    fn new(pool: &mut dyn AnyPool, ids: &[LayerId], text: impl Into<String>) -> Result<Self, Failure> {
+        let units = pool.units();
         let mut layers = Vec::new();
         for id in ids {
             layers.push(LayerView::new(&pool.layer(*id)?, units));

@@ -11,7 +11,6 @@ use super::super::{
     session::{Access, with_pool},
     size::parse_size,
     ui::{Ui, Unit, settle},
-    view::Units,
 };
 
 /// Bytes moved at a time: a whole number of sectors of any size.
@@ -37,7 +36,7 @@ pub struct Args {
 
 pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     with_pool(ui, &args.pool, Access::Read, |pool| {
-        let (layer, units) = (select::layer(pool, &args.layer)?, Units::of(pool));
+        let (layer, units) = (select::layer(pool, &args.layer)?, pool.units());
         let (size, total) = (u64::from(units.sector), units.sectors(layer.sectors));
         let length = args.length.unwrap_or(total.saturating_sub(args.offset));
         let end = args.offset.checked_add(length).filter(|end| *end <= total);
@@ -56,9 +55,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
             let first = at / size;
             let last = end.div_ceil(size).min(first + CHUNK / size);
             let bytes = &mut buffer[..usize::try_from((last - first) * size).unwrap_or(0)];
-            pool.read(layer.id, first, bytes).map_err(|error| {
-                Failure::from(error).during(format_args!("cannot read {} at {at}", select::show(&layer)))
-            })?;
+            pool.read(layer.id, first, bytes)
+                .map_err(|failure| failure.during(format_args!("cannot read {} at {at}", select::show(&layer))))?;
             let start = usize::try_from(at - first * size).unwrap_or(0);
             let stop = usize::try_from(end - first * size).unwrap_or(usize::MAX).min(bytes.len());
             match out.write_all(&bytes[start..stop]) {

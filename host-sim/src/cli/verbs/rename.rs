@@ -27,7 +27,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let done = with_pool(ui, &args.pool, Access::Write, |pool| {
         let layer = select::layer(pool, &args.layer)?;
         pool.rename(layer.id, &args.name)
-            .map_err(|error| Failure::from(error).during(format_args!("cannot rename {}", select::show(&layer))))?;
+            .map_err(|failure| failure.during(format_args!("cannot rename {}", select::show(&layer))))?;
         Done::new(pool, &[layer.id], format!("{} is now called `{}`", select::show(&layer), args.name))
     })?;
     ui.show(&done)

@@ -8,7 +8,6 @@ use super::super::{
     session::{Access, whole_sectors, with_pool},
     size::{Bytes, parse_size},
     ui::Ui,
-    view::Units,
 };
 use super::Done;
 
@@ -30,11 +29,14 @@ pub struct Args {
     /// Allow the volume to become smaller
     #[arg(long)]
     shrink: bool,
+    /// Make a volume smaller that clients of the pool's server are using: these are cut off first
+    #[arg(long)]
+    force: bool,
 }
 
 pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let done = with_pool(ui, &args.pool, Access::Write, |pool| {
-        let (volume, units) = (select::volume(pool, &args.volume)?, Units::of(pool));
+        let (volume, units) = (select::volume(pool, &args.volume)?, pool.units());
         let sectors = whole_sectors("size", args.size, units.sector)?;
         if sectors < volume.sectors && !args.shrink {
             let what = format!(
@@ -45,8 +47,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
             );
             return Err(Failure::new(Kind::Refused, what).hint("--shrink does it all the same"));
         }
-        pool.resize(volume.id, sectors)
-            .map_err(|error| Failure::from(error).during(format_args!("cannot resize {}", select::show(&volume))))?;
+        pool.resize(volume.id, sectors, args.force)
+            .map_err(|failure| failure.during(format_args!("cannot resize {}", select::show(&volume))))?;
         Done::new(
             pool,
             &[volume.id],

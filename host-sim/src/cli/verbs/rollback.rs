@@ -21,7 +21,8 @@ Examples:
   cowl switch p.cowl vm broken --keep good
 
 Any snapshot of the volume's tree will do, older or newer; newer snapshots stay. What was written since the last \
-snapshot is lost, unless --keep makes a snapshot of it. The volume must not be in use.")]
+snapshot is lost, unless --keep makes a snapshot of it. A volume that clients of the pool's server are using is rolled back only \
+with --force, which cuts them off first.")]
 pub struct Args {
     /// The pool
     pool: PathBuf,
@@ -35,6 +36,9 @@ pub struct Args {
     /// Leave giving back the space of what is lost to `cowl merge`
     #[arg(long)]
     no_merge: bool,
+    /// Roll back a volume that clients of the pool's server are using: these are cut off first
+    #[arg(long)]
+    force: bool,
 }
 
 pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
@@ -43,8 +47,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         let snapshot = select::snapshot(pool, &args.snapshot)?;
         let keep: Option<Attributes<'_>> = args.keep.as_deref().map(|name| attributes(name, ""));
         let kept = pool
-            .rollback(volume.id, snapshot.id, time::now(), keep.as_ref())
-            .map_err(|error| Failure::from(error).during(format_args!("cannot roll back {}", select::show(&volume))))?;
+            .rollback(volume.id, snapshot.id, time::now(), keep.as_ref(), args.force)
+            .map_err(|failure| failure.during(format_args!("cannot roll back {}", select::show(&volume))))?;
         let kept_as = match (kept, &args.keep) {
             (Some(id), Some(name)) => format!("; what it held before is kept as `{name}` {id}"),
             _ => String::new(),

@@ -6,8 +6,9 @@ use cowl::{LayerId, SnapshotOf};
 
 use super::super::{
     failure::{Failure, Kind},
+    pool::AnyPool,
     select,
-    session::{Access, HostPool, with_pool},
+    session::{Access, with_pool},
     staging::{Request, parse_request, stage},
     ui::Ui,
 };
@@ -43,7 +44,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     ui.show(&with_pool(ui, &args.pool, Access::Write, |pool| take(ui, pool, args))?)
 }
 
-fn take(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Done, Failure> {
+fn take(ui: &Ui, pool: &mut dyn AnyPool, args: &Args) -> Result<Done, Failure> {
     let mut volumes = Vec::new();
     for text in &args.volumes {
         let volume = select::volume(pool, text)?;
@@ -74,7 +75,7 @@ fn take(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Done, Failu
             attachments: if index == 0 { &staged } else { &[] },
         })
         .collect();
-    let first = pool.snapshot_all(&of).map_err(|error| Failure::from(error).during("cannot take the snapshot"))?;
+    let first = pool.snapshot(&of).map_err(|failure| failure.during("cannot take the snapshot"))?;
     let ids: Vec<LayerId> = (first.0..).take(of.len()).map(LayerId).collect();
     let text: Vec<String> = names
         .iter()

@@ -10,11 +10,12 @@ use serde::Serialize;
 
 use super::super::{
     failure::Failure,
-    interrupt, select,
-    session::{Access, HostPool, with_pool},
+    interrupt,
+    pool::AnyPool,
+    select,
+    session::{Access, with_pool},
     size::Bytes,
     ui::{Report, Style, Ui, Unit},
-    view::Units,
 };
 
 #[derive(Debug, clap::Args)]
@@ -73,8 +74,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     ui.show(&with_pool(ui, &args.pool, Access::Read, |pool| ask(ui, pool, args))?)
 }
 
-fn ask(ui: &Ui, pool: &mut HostPool<'_, '_>, args: &Args) -> Result<Answer, Failure> {
-    let units = Units::of(pool);
+fn ask(ui: &Ui, pool: &mut dyn AnyPool, args: &Args) -> Result<Answer, Failure> {
+    let units = pool.units();
     let layers = if args.layers.is_empty() {
         select::layers(pool)?
     } else {

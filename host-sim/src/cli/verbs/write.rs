@@ -8,17 +8,17 @@ use std::{
 };
 
 use cowl::LayerInfo;
-use embedded_io::{Seek as _, SeekFrom, Write as _};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use super::super::{
     failure::{Failure, Kind},
-    interrupt, select,
-    session::{Access, HostPool, with_pool},
+    interrupt,
+    pool::AnyPool,
+    select,
+    session::{Access, with_pool},
     size::{Bytes, parse_size},
     ui::{Progress, Report, Style, Ui, Unit},
-    view::Units,
 };
 
 /// Bytes moved at a time.
@@ -61,7 +61,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         let mut bar = ui.progress("write", input_size(), Unit::Bytes);
         let copied = copy(pool, &volume, args.offset, &mut written, &mut bar);
         bar.finish();
-        let flushed = pool.flush().map_err(Failure::from);
+        let flushed = pool.flush();
         copied.and(flushed).map_err(|failure| {
             failure.during(format_args!("{written} bytes were written to {}, then", select::show(&volume)))
         })?;
@@ -71,13 +71,13 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
 }
 
 fn copy(
-    pool: &mut HostPool<'_, '_>,
+    pool: &mut dyn AnyPool,
     volume: &LayerInfo,
     offset: u64,
     written: &mut u64,
     bar: &mut Progress,
 ) -> Result<(), Failure> {
-    let total = Units::of(pool).sectors(volume.sectors);
+    let total = pool.units().sectors(volume.sectors);
     let mut room = total.checked_sub(offset).ok_or_else(|| {
         Failure::new(Kind::Usage, format!("{} ends at byte {total}, before the offset", select::show(volume)))
     })?;
@@ -91,9 +91,7 @@ fn copy(
             return Ok(());
         }
         let fits = usize::try_from(room).unwrap_or(usize::MAX).min(length);
-        let mut cursor = pool.cursor(volume.id)?;
-        cursor.seek(SeekFrom::Start(offset + *written))?;
-        cursor.write_all(&buffer[..fits])?;
+        pool.write_bytes(volume.id, offset + *written, &buffer[..fits])?;
         room -= fits as u64;
         *written += fits as u64;
         bar.set(*written);
