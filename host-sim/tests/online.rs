@@ -5,6 +5,7 @@
 mod online {
     pub mod bench;
     mod refusals;
+    mod restart;
     mod twins;
     mod working;
 }

@@ -24,6 +24,7 @@ use crate::{
     cli::session::Base,
     serve::{
         clients::Clients,
+        metrics::Metrics,
         nbd::{
             channel::Channel,
             codec::Request,
@@ -92,7 +93,8 @@ impl Bench {
         pool.write(guard, 0, &[0xaa; GUARD]).expect("room");
         let room = Room::new(path, &pool.info());
         let shared = Arc::new(Shared::new(pool));
-        let backend = Backend { shared, room, failures: AtomicU64::new(0) };
+        let metrics = Arc::new(Metrics::new().expect("names of their own"));
+        let backend = Backend { shared, room, failures: AtomicU64::new(0), metrics };
         let exports = Exports::new(Arc::new(backend), [("alias".to_owned(), volume)].into(), false);
         Self { exports, clients: Clients::new(4), volume, snapshot, guard }
     }

@@ -18,7 +18,9 @@ use super::super::{
     interrupt, select,
     ui::{Report, Style, Ui},
 };
-use crate::serve::{self, Options, Server, listen::Address, nbd::protocol::STRING_LIMIT, shared::Shared};
+use crate::serve::{
+    self, Options, Server, control, listen::Address, merger::Merger, nbd::protocol::STRING_LIMIT, shared::Shared,
+};
 
 /// Names that are shown when the server starts.
 const SHOWN: usize = 20;
@@ -119,10 +121,41 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let shared = Arc::new(Shared::new(pool));
     let server = Server::new(Arc::clone(&shared), &args.pool, options)?;
     end_on_signals(&server)?;
+    let company = Company::of(&server, args)?;
     ui.show(&serving(&server, args)?)?;
     let served = server.run();
+    company.leave();
     let closed = serve::open::close(shared, &args.pool);
     served.and(closed)
+}
+
+/// What works on the pool beside its clients.
+struct Company {
+    control: control::Listener,
+    merger: Option<Merger>,
+}
+
+impl Company {
+    fn of(server: &Server, args: &Args) -> Result<Self, Failure> {
+        let failed = |error: io::Error| Failure::new(Kind::Io, format!("cannot serve commands: {error}"));
+        let service = control::Service {
+            shared: Arc::clone(server.shared()),
+            clients: Arc::clone(server.clients()),
+            merge: Arc::default(),
+            metrics: Arc::clone(server.metrics()),
+        };
+        let (shared, metrics, merge) = (service.shared.clone(), service.metrics.clone(), service.merge.clone());
+        let control = control::Listener::start(&args.pool, service).map_err(failed)?;
+        let merger = (!args.read_only).then(|| Merger::start(shared, metrics, merge)).transpose().map_err(failed)?;
+        Ok(Self { control, merger })
+    }
+
+    fn leave(self) {
+        self.control.stop();
+        if let Some(merger) = self.merger {
+            merger.stop();
+        }
+    }
 }
 
 /// Signals end the server from now on; one that came before does too.

@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use cowl::{Error, LayerId};
@@ -20,6 +21,7 @@ use super::codec::Errno;
 use crate::{
     DeviceError,
     serve::{
+        metrics::{Metrics, Operation},
         room::Room,
         shared::{Outcome, Shared},
     },
@@ -39,6 +41,8 @@ pub struct Backend {
     pub room: Room,
     /// Requests that failed because of the pool or the device.
     pub failures: AtomicU64,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// A layer that is being served.
@@ -76,6 +80,10 @@ impl Export {
     /// # Errors
     /// The pool's, as the protocol names them.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Answer {
+        self.counted(Operation::Read, buffer.len() as u64, || self.read_range(offset, buffer))
+    }
+
+    fn read_range(&self, offset: u64, buffer: &mut [u8]) -> Answer {
         let (head, rest) = buffer.split_at_mut(self.before_boundary(offset, buffer.len()));
         self.read_part(offset, head)?;
         let offset = offset + head.len() as u64;
@@ -91,6 +99,10 @@ impl Export {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Answer {
+        self.counted(Operation::Write, bytes.len() as u64, || self.write_range(offset, bytes))
+    }
+
+    fn write_range(&self, offset: u64, bytes: &[u8]) -> Answer {
         self.backend.room.take(bytes.len() as u64).map_err(|_full| Errno::NoSpace)?;
         let (head, rest) = bytes.split_at(self.before_boundary(offset, bytes.len()));
         self.write_part(offset, head)?;
@@ -107,6 +119,10 @@ impl Export {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn trim(&self, offset: u64, length: u64, closing: &AtomicBool) -> Answer {
+        self.counted(Operation::Discard, 0, || self.trim_range(offset, length, closing))
+    }
+
+    fn trim_range(&self, offset: u64, length: u64, closing: &AtomicBool) -> Answer {
         let (first, end) = (offset.div_ceil(self.sector), (offset + length) / self.sector);
         self.in_steps(first, end, closing, |first, count| {
             self.told("discard", self.backend.shared.discard(self.layer, first, count))
@@ -118,6 +134,10 @@ impl Export {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn zero(&self, offset: u64, length: u64, closing: &AtomicBool) -> Answer {
+        self.counted(Operation::WriteZeroes, 0, || self.zero_range(offset, length, closing))
+    }
+
+    fn zero_range(&self, offset: u64, length: u64, closing: &AtomicBool) -> Answer {
         let short = usize::try_from(length).unwrap_or(usize::MAX);
         let head = self.before_boundary(offset, short);
         self.zero_part(offset, head)?;
@@ -168,7 +188,17 @@ impl Export {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn flush(&self) -> Answer {
-        self.told("flush", self.backend.shared.flush())
+        self.counted(Operation::Flush, 0, || self.told("flush", self.backend.shared.flush()))
+    }
+
+    fn counted(&self, operation: Operation, bytes: u64, work: impl FnOnce() -> Answer) -> Answer {
+        let began = Instant::now();
+        let answer = work();
+        match answer {
+            Ok(()) => self.backend.metrics.count(operation, bytes, began.elapsed()),
+            Err(_) => self.backend.metrics.failed(operation),
+        }
+        answer
     }
 
     /// The outcome of a call on the pool, in the protocol's words. What the device or the pool is to blame for is logged, ever
