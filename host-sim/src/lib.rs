@@ -3,7 +3,7 @@
 //! * [`device`]: [`FileDevice`] and [`LinuxBlockDevice`], the devices on which pools live there.
 //! * [`fn@crc32c`]: the processor's own CRC instruction, to be handed to cowl as its [`Checksum`](cowl::Checksum).
 //! * [`cli`]: the `cowl` command, verb by verb; [`demo`]: what `cowl demo` shows.
-//! * [`bench`]: what the layer costs over a plain file.
+//! * [`mod@bench`]: what the layer costs over a plain file.
 //! * [`bugs`]: planted bugs, with which the simulator itself is tried.
 //! * [`serve`]: a pool for many clients at once.
 //! * [`sim`]: the simulated disk, the reference model, and histories with power cuts.

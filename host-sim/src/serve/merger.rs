@@ -1,7 +1,7 @@
 //! Merge in the background: what was deleted is worked off while the pool is in use, step by step.
 //!
 //! * A step is one short hold of the pool and one commit; between two of them everybody else has their turn.
-//! * While requests come in, a step is made at most every [`LONGEST`]: so merge yields, and yet it always ends.
+//! * While requests come in, a step is made now and then all the same: so merge yields, and yet it always ends.
 //! * Nothing is kept anywhere but in the pool: a new server goes on where the last one was, however that ended.
 //! * After an error it waits, says so in its status, and tries again now and then.
 
