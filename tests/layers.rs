@@ -244,3 +244,33 @@ fn what_if_and_deltas_say_exactly_what_deleting_frees() {
         assert_eq!((answer.data, answer.nodes), (before.0 - after.0, before.1 - after.1), "set {set:b}");
     }
 }
+
+#[test]
+fn what_if_begins_anew_when_the_pool_has_changed_in_between() {
+    let mut workspace = Vec::new();
+    let mut pool = pool(&mut workspace);
+    let volume = pool.create(&named("v"), 300, LayerFlags::empty()).unwrap();
+    pool.write(volume, 0, &[1; 300 * 512]).unwrap();
+    let snapshot = pool.snapshot(volume, &named("s")).unwrap();
+    pool.write(volume, 0, &[2; 150 * 512]).unwrap();
+    let set = [volume, snapshot];
+    for steps in 0..60 {
+        let mut question = pool.what_if(&set).unwrap();
+        for _ in 0..steps {
+            question.step(&mut pool, 1).unwrap();
+        }
+        // The nodes that were walked are written anew elsewhere, and their places given to others.
+        for round in 0..3 {
+            for sector in (steps % 7..300).step_by(7) {
+                pool.write(volume, sector, &[round; 512]).unwrap();
+            }
+            pool.checkpoint().unwrap();
+        }
+        let answer = loop {
+            if let Some(freed) = question.step(&mut pool, 1).unwrap() {
+                break freed;
+            }
+        };
+        assert_eq!(answer, pool.what_if_freed(&set).unwrap(), "after {steps} steps");
+    }
+}

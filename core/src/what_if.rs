@@ -18,6 +18,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct WhatIf<'s> {
     set: &'s [LayerId],
+    /// The generation whose trees are being walked.
+    generation: u64,
     /// The layer being walked, and the next to look at.
     walking: Option<Going>,
     next: u32,
@@ -39,8 +41,13 @@ struct Going {
     open_nodes: heapless::Vec<(u8, u64, bool), { MAX_HEIGHT + 1 }>,
 }
 
-impl WhatIf<'_> {
-    /// Works on the answer for about `budget` device reads: `None` if there is more to do, the answer at the end.
+impl<'s> WhatIf<'s> {
+    fn new(set: &'s [LayerId], generation: u64) -> Self {
+        Self { set, generation, walking: None, next: 1, freed: Delta::default() }
+    }
+
+    /// Works on the answer for about `budget` device reads: `None` if there is more to do, the answer at the end. It is the answer for
+    /// the pool as it is then: after a checkpoint in between the work begins anew.
     ///
     /// # Errors
     /// [`Error::NoSuchLayer`]; the device's.
@@ -50,6 +57,10 @@ impl WhatIf<'_> {
         B: BlockDevice<Error = D::Error>,
     {
         let store = &mut pool.store;
+        if self.generation != store.durable.generation {
+            // The trees that were being walked may be gone, and their blocks something else.
+            *self = Self::new(self.set, store.durable.generation);
+        }
         let end = store.stats.reads + u64::from(budget.max(1));
         let mut looked = 0;
         while store.stats.reads < end && looked < budget.max(1) {
@@ -227,7 +238,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         if self.store.pending.len() > 0 && !self.store.read_only {
             self.store.checkpoint()?;
         }
-        Ok(WhatIf { set, walking: None, next: 1, freed: Delta::default() })
+        Ok(WhatIf::new(set, self.store.durable.generation))
     }
 
     /// [`what_if`](Self::what_if), to the end.
