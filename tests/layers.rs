@@ -250,9 +250,9 @@ fn what_if_begins_anew_when_the_pool_has_changed_in_between() {
     let mut workspace = Vec::new();
     let mut pool = pool(&mut workspace);
     let volume = pool.create(&named("v"), 300, LayerFlags::empty()).unwrap();
-    pool.write(volume, 0, &[1; 300 * 512]).unwrap();
+    pool.write(volume, 0, &vec![1; 300 * 512]).unwrap();
     let snapshot = pool.snapshot(volume, &named("s")).unwrap();
-    pool.write(volume, 0, &[2; 150 * 512]).unwrap();
+    pool.write(volume, 0, &vec![2; 150 * 512]).unwrap();
     let set = [volume, snapshot];
     for steps in 0..60 {
         let mut question = pool.what_if(&set).unwrap();
