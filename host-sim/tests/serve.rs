@@ -109,10 +109,13 @@ fn data_is_what_a_disk_would_have() {
 
 #[test]
 fn many_requests_at_once_are_each_answered_once() {
+    const REQUESTS: usize = 64 * 2 + 8;
     let bench = Bench::new();
     let server = bench.serve(&[]);
     let mut client = server.client("vm");
-    let mut open = std::collections::BTreeMap::new();
+    let (mut listener, mut open) = (client.listener(), std::collections::BTreeMap::new());
+    // A client that sends without taking its replies waits for a server that waits for it.
+    let replies = std::thread::spawn(move || (0..REQUESTS).map(|_| listener.reply()).collect::<Vec<_>>());
     for i in 0..64_u8 {
         let offset = u64::from(i) * 8192;
         open.insert(client.send(WRITE, if i % 3 == 0 { FUA } else { 0 }, offset, 8192, &[i; 8192]), None);
@@ -121,8 +124,8 @@ fn many_requests_at_once_are_each_answered_once() {
             open.insert(client.send(FLUSH, 0, 0, 0, b""), None);
         }
     }
-    while !open.is_empty() {
-        let reply = client.reply();
+    assert_eq!(open.len(), REQUESTS);
+    for reply in replies.join().unwrap() {
         assert_eq!(reply.error, 0);
         if let Some(i) = open.remove(&reply.cookie).expect("an open request") {
             assert!(reply.data == [i; 8192]);

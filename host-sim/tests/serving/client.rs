@@ -56,6 +56,13 @@ pub struct Reply {
     pub contexts: Vec<(u32, Vec<(u32, u32)>)>,
 }
 
+impl Client<UnixStream> {
+    /// The same connection, to take replies on another thread.
+    pub fn listener(&self) -> Self {
+        Self { stream: self.stream.try_clone().unwrap(), ..*self }
+    }
+}
+
 impl<S: Stream> Client<S> {
     /// Greets and is greeted.
     pub fn new(mut stream: S) -> Self {
