@@ -10,7 +10,7 @@ use cowl_host::sim::{
 };
 use cowl_tests::contents::{Detected, damage, findings, is_spare_copy};
 
-use crate::script::{SCRIPT, Seen, Step, World, configs, prepared, see};
+use crate::script::{SCRIPT, Seen, Step, World, configs, mount_any, prepared, see};
 
 /// Integrity, so that data can be verified, and no attachments, whose data cannot.
 fn script() -> Vec<Step> {
@@ -30,7 +30,7 @@ fn left() -> (World, Vec<Sector>, Seen, Vec<u64>) {
     }
     drop(pool);
     let mut traced = cowl_host::sim::Traced::new(disk.clone());
-    let mut pool = mount(&mut traced, &mut workspace).expect("mount");
+    let mut pool = mount_any(&mut traced, &mut workspace).expect("mount");
     let seen = see(&mut pool).expect("read");
     assert!(findings(&mut pool).expect("check").iter().all(is_spare_copy));
     drop(pool);
@@ -40,8 +40,8 @@ fn left() -> (World, Vec<Sector>, Seen, Vec<u64>) {
 }
 
 /// Mounts, reads and checks: what is there is right, or damage is reported.
-fn judged<D: BlockDevice>(device: D, world: &World, workspace: &mut [u8]) -> Result<(), Detected> {
-    let mut pool = damage(mount(device, workspace))?;
+fn judged<D: BlockDevice>(mut device: D, world: &World, workspace: &mut [u8]) -> Result<(), Detected> {
+    let mut pool = damage(mount_any(&mut device, workspace))?;
     let seen = damage(see(&mut pool))?;
     world.shows(&seen).unwrap_or_else(|why| panic!("unnoticed: {why}"));
     let found = damage(findings(&mut pool))?;
@@ -114,7 +114,7 @@ fn bad_write(
     let disk = SimDisk::from_sectors(world.config.sector_size, start.0.clone());
     let mut device = Misplaced::writes(disk.clone(), When::once(number), place);
     let ran = (|| {
-        let mut pool = damage(mount(&mut device, workspace))?;
+        let mut pool = damage(mount_any(&mut device, workspace))?;
         for step in script() {
             damage(world.step(&mut pool, step))?;
         }

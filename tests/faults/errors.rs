@@ -7,7 +7,7 @@ use cowl_host::sim::{
     mount,
 };
 
-use crate::script::{SCRIPT, Step, World, configs, outcomes, prepared, see, survives, works};
+use crate::script::{SCRIPT, Step, World, configs, mount_any, outcomes, prepared, see, survives, works};
 
 /// A disk as it was prepared.
 fn disk_of(config: &Config, sectors: &[cowl_host::sim::Sector]) -> SimDisk {
@@ -51,7 +51,7 @@ fn failed_change(config: Config, left: Left, when: fn(u64) -> When) -> u64 {
     for number in 0.. {
         let (disk, mut world) = (disk_of(&config, &sectors), prepared_world.clone());
         let mut device = Failing::new(disk.clone(), Calls::Changes, when(number)).leaving(left);
-        let mut pool = match mount(&mut device, &mut workspace) {
+        let mut pool = match mount_any(&mut device, &mut workspace) {
             Ok(pool) => pool,
             Err(error) => {
                 assert_eq!((error, number), (Error::Device(Injected::Fault), 0), "the flush of the mount");
@@ -97,16 +97,16 @@ fn f8_a_failed_flush_that_drops_what_it_held_loses_nothing_that_was_flushed_befo
             for number in 1.. {
                 let (disk, mut world) = (disk_of(&config, &sectors), prepared_world.clone());
                 let mut device = WriteCache::losing(disk.clone(), When::once(number), loss);
-                let mut pool = mount(&mut device, &mut workspace).expect("mount");
+                let mut pool = mount_any(&mut device, &mut workspace).expect("mount");
                 let Some((_, _, error)) = until_failure(&mut pool, &mut world, &SCRIPT) else { break };
                 assert_eq!(error, Error::Device(Injected::Fault));
                 is_poisoned(&mut pool, LayerId(prepared_world.model.ids(true)[0]));
                 drop(pool);
-                let seen = see(&mut mount(&mut device, &mut workspace).expect("mount again")).expect("read again");
+                let seen = see(&mut mount_any(&mut device, &mut workspace).expect("mount again")).expect("read again");
                 world.may_show(&seen).unwrap_or_else(|why| panic!("flush {number}, {loss:?}: {why}"));
                 // What has been shown is durable: the power goes.
                 device.cut(|_| false);
-                let after = see(&mut mount(&mut device, &mut workspace).expect("mount after")).expect("read after");
+                let after = see(&mut mount_any(&mut device, &mut workspace).expect("mount after")).expect("read after");
                 assert!(after == seen, "flush {number}, {loss:?}: what was shown is gone");
                 works(&mut device, &seen, &mut workspace);
             }
@@ -124,7 +124,7 @@ fn f8_after_a_failure_and_a_new_mount_every_later_crash_leaves_what_a_plain_disk
             let (disk, mut world) = (disk_of(&config, &sectors), prepared_world.clone());
             let mut device = Failing::new(disk.clone(), Calls::Changes, When::once(number)).leaving(left);
             let Some((failed, _, _)) =
-                until_failure(&mut mount(&mut device, &mut workspace).expect("mount"), &mut world, &SCRIPT)
+                until_failure(&mut mount_any(&mut device, &mut workspace).expect("mount"), &mut world, &SCRIPT)
             else {
                 break;
             };
@@ -165,7 +165,7 @@ fn f10_a_read_error_changes_nothing_and_the_step_can_be_done_again() {
         for number in 0.. {
             let (disk, mut world) = (disk_of(&config, &sectors), prepared_world.clone());
             let mut device = Failing::new(disk.clone(), Calls::Reads, When::once(number)).leaving(Left::Half);
-            let mut pool = match mount(&mut device, &mut workspace) {
+            let mut pool = match mount_any(&mut device, &mut workspace) {
                 Ok(pool) => pool,
                 Err(error) => {
                     assert_eq!(error, Error::Device(Injected::Fault), "read {number} of the mount");
@@ -180,7 +180,8 @@ fn f10_a_read_error_changes_nothing_and_the_step_can_be_done_again() {
             let mut rest = &SCRIPT[..];
             let failed = until_failure(&mut pool, &mut world, rest);
             let Some((i, before, error)) = failed else {
-                if pool.device().calls() > number {
+                drop(pool);
+                if device.calls() > number {
                     continue; // Survived: a slot of the superblock.
                 }
                 break;
@@ -219,12 +220,13 @@ fn f10_a_device_that_cannot_be_read_is_never_taken_for_a_blank_one() {
     let mut workspace = config.workspace();
     for number in 0..12 {
         let disk = disk_of(&config, &sectors);
-        let result = mount(Failing::new(disk, Calls::Reads, When::from(number)), &mut workspace).map(drop);
+        let mut device = Failing::new(disk, Calls::Reads, When::from(number));
+        let result = mount_any(&mut device, &mut workspace).map(drop);
         assert!(matches!(result, Ok(()) | Err(Error::Device(_))), "from read {number} on: {result:?}");
     }
     for bad in 0..config.device_sectors() as u64 {
-        let device = Failing::new(disk_of(&config, &sectors), Calls::Reads, When::ALWAYS).at(bad);
-        match mount(device, &mut workspace) {
+        let mut device = Failing::new(disk_of(&config, &sectors), Calls::Reads, When::ALWAYS).at(bad);
+        match mount_any(&mut device, &mut workspace) {
             Ok(mut pool) => match see(&mut pool) {
                 Ok(seen) => world.shows(&seen).expect("what can be read is right"),
                 Err(error) => assert_eq!(error, Error::Device(Injected::Fault)),
@@ -294,7 +296,7 @@ fn f15_a_device_that_turns_read_only_vanishes_or_shrinks_is_noticed_and_reads_go
             for number in (0..).step_by(3) {
                 let (disk, mut world) = (disk_of(&config, &sectors), prepared_world.clone());
                 let mut device = Changing::new(disk.clone(), When::from(number), change);
-                let mut pool = match mount(&mut device, &mut workspace) {
+                let mut pool = match mount_any(&mut device, &mut workspace) {
                     Ok(pool) => pool,
                     Err(error) => {
                         assert!(
@@ -316,12 +318,11 @@ fn f15_a_device_that_turns_read_only_vanishes_or_shrinks_is_noticed_and_reads_go
                         world.may_show(&seen).expect("what can be read is right");
                     }
                 }
-                let calls = pool.device().calls();
                 drop(pool);
                 let seen = see(&mut mount(disk.clone(), &mut workspace).expect("mount")).expect("read");
                 world.may_show(&seen).unwrap_or_else(|why| panic!("{change:?} from {number}: {why}"));
                 works(disk, &seen, &mut workspace);
-                if calls <= number {
+                if device.calls() <= number {
                     break;
                 }
             }
@@ -341,7 +342,7 @@ fn f20_an_operation_that_is_given_up_at_any_device_call_is_like_a_failed_one() {
             let wrap = if after { Abandoning::after } else { Abandoning::before };
             let mut device = wrap(disk.clone(), when);
             let done = finished(|| {
-                let mut pool = mount(&mut device, &mut workspace).expect("mount");
+                let mut pool = mount_any(&mut device, &mut workspace).expect("mount");
                 for step in SCRIPT {
                     world.step(&mut pool, step).expect("no error, only silence");
                 }
@@ -350,7 +351,7 @@ fn f20_an_operation_that_is_given_up_at_any_device_call_is_like_a_failed_one() {
                 break;
             }
             given_up += 1;
-            let seen = see(&mut mount(&mut device, &mut workspace).expect("mount again")).expect("read again");
+            let seen = see(&mut mount_any(&mut device, &mut workspace).expect("mount again")).expect("read again");
             world.may_show(&seen).unwrap_or_else(|why| panic!("call {number}: {why}"));
             for image in outcomes(&disk.image()) {
                 survives(&world, image, &mut other);

@@ -10,7 +10,9 @@ use cowl_host::sim::{
 };
 use cowl_tests::contents::{Detected, damage, findings, is_spare_copy};
 
-use crate::script::{SCRIPT, Seen, Step, World, configs, every_cut, outcomes, prepared, see, survives, works};
+use crate::script::{
+    SCRIPT, Seen, Step, World, configs, every_cut, mount_any, outcomes, prepared, see, survives, works,
+};
 
 /// What a mount of these sectors shows; it must be admissible.
 fn shown(world: &World, sectors: Vec<Sector>, workspace: &mut [u8]) -> Seen {
@@ -95,7 +97,7 @@ fn tearing(config: Config, script: &[Step], unit: u32, said: u32) -> u64 {
         let mut world = World::new(config, model.clone());
         let disk = SimDisk::from_sectors(config.sector_size, sectors.clone());
         let mut device = wrap(&disk, When::once(number));
-        let mut pool = mount(&mut device, &mut workspace).expect("mount");
+        let mut pool = mount_any(&mut device, &mut workspace).expect("mount");
         let mut past = Vec::new();
         let failed = script.iter().find_map(|step| {
             past.push(world.clone());
@@ -213,7 +215,7 @@ fn lied(config: Config, script: &[Step], when: When, seed: u64) -> (u64, u64) {
     let (mut workspace, mut other) = (config.workspace(), config.workspace());
     let (mut rng, mut sound, mut damaged) = (Rng::new(seed), 0, 0);
     let mut device = LyingFlush::new(disk.clone(), when);
-    let mut pool = mount(&mut device, &mut workspace).expect("mount");
+    let mut pool = mount_any(&mut device, &mut workspace).expect("mount");
     let mut states = vec![world.clone()];
     for step in script {
         let before = world.clone();
@@ -283,7 +285,7 @@ fn discarding(config: Config, leaves: Discarded, failing: When) -> u64 {
     let (mut workspace, mut other) = (config.workspace(), config.workspace());
     let mut device = Failing::new(Discarding::new(disk.clone(), leaves), Calls::Discards, failing);
     {
-        let mut pool = mount(&mut device, &mut workspace).expect("mount");
+        let mut pool = mount_any(&mut device, &mut workspace).expect("mount");
         for step in SCRIPT.iter().flat_map(|step| [*step, Step::DiscardFree]) {
             let before = world.clone();
             disk.start_cuts();
@@ -339,7 +341,8 @@ fn f17_a_sector_that_reads_differently_each_time_is_survived_in_a_commit_and_not
                     let mut device = metastable(image, number, others, old_first, config.sector_size);
                     let slots = 4 * u64::from(config.block_size) / config.sector_size as u64;
                     let commit = image.pending[number].0 < slots + u64::from(config.journal_units);
-                    let seen = damage(mount(&mut device, &mut workspace)).and_then(|mut pool| damage(see(&mut pool)));
+                    let seen =
+                        damage(mount_any(&mut device, &mut workspace)).and_then(|mut pool| damage(see(&mut pool)));
                     match seen {
                         Ok(seen) => world
                             .may_show(&seen)
@@ -347,7 +350,7 @@ fn f17_a_sector_that_reads_differently_each_time_is_survived_in_a_commit_and_not
                         Err(_) => assert!(!commit, "a commit sector was not survived: {}", image.pending[number].0),
                     }
                     // The first change settles it: what is shown then stays.
-                    let Ok(mut pool) = damage(mount(&mut device, &mut workspace)) else { continue };
+                    let Ok(mut pool) = damage(mount_any(&mut device, &mut workspace)) else { continue };
                     if damage(pool.checkpoint()).is_ok()
                         && let Ok(seen) = damage(see(&mut pool))
                     {

@@ -209,6 +209,17 @@ impl World {
     }
 }
 
+/// A device of any kind with these errors.
+pub type AnyDevice<'d, E> = &'d mut (dyn BlockDevice<Error = E> + 'd);
+
+/// Opens the pool on a device whose type is forgotten: the core is compiled once for all the wrappers with the same errors.
+pub fn mount_any<'w, D: BlockDevice>(
+    device: &'w mut D,
+    workspace: &'w mut [u8],
+) -> Result<Pool<'w, AnyDevice<'w, D::Error>>, Error<D::Error>> {
+    mount(device as AnyDevice<'w, D::Error>, workspace)
+}
+
 /// Mounts what a crash has left: it must be admissible, and everything must work. Gives back what it shows.
 pub fn survives(world: &World, sectors: Vec<Sector>, workspace: &mut [u8]) -> Seen {
     let disk = SimDisk::from_sectors(world.config.sector_size, sectors);
@@ -223,8 +234,8 @@ pub fn survives(world: &World, sectors: Vec<Sector>, workspace: &mut [u8]) -> Se
 }
 
 /// Everything works on a pool, and what it showed stays.
-pub fn works<D: BlockDevice>(device: D, seen: &Seen, workspace: &mut [u8]) {
-    let mut pool = mount(device, workspace).expect("mount");
+pub fn works<D: BlockDevice>(mut device: D, seen: &Seen, workspace: &mut [u8]) {
+    let mut pool = mount_any(&mut device, workspace).expect("mount");
     pool.checkpoint().expect("checkpoint");
     let found = findings(&mut pool).expect("check");
     assert!(found.iter().all(is_spare_copy), "{found:?}");
