@@ -149,7 +149,8 @@ pub fn server_of(path: &Path, busy: Failure) -> Result<Remote, Failure> {
     })
 }
 
-fn explain(error: Error<DeviceError>, path: &Path) -> Failure {
+/// What it means that a pool could not be mounted.
+pub fn explain(error: Error<DeviceError>, path: &Path) -> Failure {
     let cut_off = matches!(error, Error::DeviceTooSmall { .. });
     let failure = Failure::from(error).during(format_args!("cannot open {}", path.display()));
     if cut_off {
@@ -171,7 +172,11 @@ fn finish<T>(pool: HostPool<'_, '_>, read_only: bool, path: &Path, done: Result<
     Ok(done)
 }
 
-fn open(path: &Path, read_only: bool) -> Result<HostDevice, Failure> {
+/// Opens the device of a pool.
+///
+/// # Errors
+/// It cannot be opened, or is empty.
+pub fn open(path: &Path, read_only: bool) -> Result<HostDevice, Failure> {
     let device = HostDevice::open(path, &FileOptions::new().read_only(read_only))?;
     if device.geometry().sectors == 0 {
         return Err(Failure::new(Kind::NotFound, format!("{} is empty: there is no pool in it", path.display()))

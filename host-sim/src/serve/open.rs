@@ -6,10 +6,10 @@ use cowl::{BlockDevice, Error, MountOptions, Pool};
 
 use super::shared::{OwnPool, Shared};
 use crate::{
-    DeviceError, FileOptions, HostDevice,
+    DeviceError, HostDevice,
     cli::{
-        failure::{Failure, Kind},
-        session::{Base, workspace_size},
+        failure::Failure,
+        session::{self, Base, workspace_size},
         ui::Ui,
     },
 };
@@ -23,15 +23,10 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// # Errors
 /// Those of opening and mounting.
 pub fn open(ui: &Ui, path: &Path, read_only: bool) -> Result<OwnPool, Failure> {
-    let device = HostDevice::open(path, &FileOptions::new().read_only(read_only))?;
-    let geometry = device.geometry();
-    if geometry.sectors == 0 {
-        return Err(Failure::new(Kind::NotFound, format!("{} is empty: there is no pool in it", path.display()))
-            .hint("`cowl format` makes a pool"));
-    }
-    let base = Base::open(ui.base.as_deref(), geometry.sector_size)?;
+    let device = session::open(path, read_only)?;
+    let base = Base::open(ui.base.as_deref(), device.geometry().sector_size)?;
     let (size, given) = (workspace_size(ui, device.size()), ui.workspace.is_some());
-    mount(device, base, size, given, read_only).map_err(|error| explain(error, path))
+    mount(device, base, size, given, read_only).map_err(|error| session::explain(error, path))
 }
 
 /// Mounts a pool for good; the workspace may grow if its size was not `given`.
@@ -95,15 +90,4 @@ fn last_owner(mut shared: Arc<Shared>) -> Result<Shared, Arc<Shared>> {
         thread::sleep(PAUSE);
     }
     Err(shared)
-}
-
-fn explain(error: Error<DeviceError>, path: &Path) -> Failure {
-    let cut_off = matches!(error, Error::DeviceTooSmall { .. });
-    let failure = Failure::from(error).during(format_args!("cannot open {}", path.display()));
-    if cut_off {
-        Failure { kind: Kind::Damage, ..failure }
-            .hint("the pool was larger: a copy that is not whole, or a file that was cut off")
-    } else {
-        failure
-    }
 }
