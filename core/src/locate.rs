@@ -15,6 +15,14 @@ use crate::{
 pub(crate) struct Run {
     pub(crate) entry: Entry,
     pub(crate) count: u64,
+    /// The earliest birth among its entries.
+    pub(crate) oldest: u32,
+}
+
+impl Run {
+    fn hole(count: u64) -> Self {
+        Self { entry: Entry::EMPTY, count, oldest: 0 }
+    }
 }
 
 impl<D: BlockDevice> Store<'_, D> {
@@ -44,10 +52,8 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn run(&mut self, head: &Head, address: u64, most: u64) -> Outcome<Run, D> {
         let most = most.max(1);
         if let Some(item) = self.pending.find(head.id, address) {
-            return Ok(Run {
-                entry: item.record.entry,
-                count: self.pending_run(head, address, &item.record.entry, most),
-            });
+            let entry = item.record.entry;
+            return Ok(Run { entry, count: self.pending_run(head, address, &entry, most), oldest: entry.birth });
         }
         let next = self.pending.next_address(head.id, address).map_or(most, |next| most.min(next - address));
         self.tree_run(head.root, head.height, address, next)
@@ -70,35 +76,50 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn tree_run(&mut self, root: Entry, height: u8, address: u64, most: u64) -> Outcome<Run, D> {
         let end = self.span(height).max(address + 1);
         if address >= self.span(height) {
-            return Ok(Run { entry: Entry::EMPTY, count: most });
+            return Ok(Run::hole(most));
         }
         let mut entry = root;
         for level in (1..=height).rev() {
             if !entry.is_block() {
                 let span = self.span(level);
                 let hole_end = (address / span + 1).saturating_mul(span).min(end);
-                return Ok(Run { entry: Entry::EMPTY, count: most.min(hole_end - address) });
+                return Ok(Run::hole(most.min(hole_end - address)));
             }
             let slot = self.load(&entry, Object::MapNode)?;
             entry = self.entry_in(slot, self.child_offset(address, level));
             if level == 1 {
                 let left = self.span(1) - address % self.span(1);
-                let mut count = 1;
+                let (mut count, mut oldest) = (1, entry.birth);
                 while count < most.min(left) {
                     let next = self.entry_in(slot, self.child_offset(address + count, 1));
                     if !continues(&entry, count, &next) {
                         break;
                     }
                     count += 1;
+                    oldest = oldest.min(next.birth);
                 }
                 if entry.is_block() {
                     self.check_pointer(Object::MapNode, entry.block)?;
                     self.check_pointer(Object::MapNode, entry.block + count - 1)?;
                 }
-                return Ok(Run { entry, count });
+                return Ok(Run { entry, count, oldest });
             }
         }
         Err(damaged(Object::MapNode, root.block))
+    }
+
+    /// Blocks in a row from an address on that the tree alone maps, to this block and those behind it, and that the layer owns. It may
+    /// say fewer than there are.
+    pub(crate) fn owned_run(&mut self, head: &Head, address: u64, block: u64, most: u64) -> Outcome<u64, D> {
+        let alone = self.pending.next_address(head.id, address).map_or(most, |next| most.min(next - address));
+        if alone == 0 {
+            return Ok(0);
+        }
+        let run = self.tree_run(head.root, head.height, address, alone)?;
+        // Limits differ only on the two sides of a front.
+        let limit = self.limit_of(head, address).max(self.limit_of(head, address + run.count - 1));
+        let owned = run.entry.is_block() && run.entry.block == block && run.oldest > limit;
+        Ok(if owned { run.count } else { 0 })
     }
 
     /// Nodes on the way to an address that the layer does not own yet: by so many the map grows if the entry changes.

@@ -15,7 +15,7 @@ use crate::{
     format::{BaseIdentity, MAGIC, SUPERBLOCK_SIZE, SUPERBLOCKS, Superblock, VERSION, height_for, height_limit},
     logging::event,
     mkfs::FormatOptions,
-    pending::{ITEM, Pending},
+    pending::{PENDING_ITEM, Pending},
     store::{Outcome, Store, damaged},
     types::Stats,
     window::Window,
@@ -79,7 +79,7 @@ const fn levels(items: u64, fan: u32) -> usize {
 /// A path of each tree has to be in memory at once, two maps' in a merge; one block more is scratch.
 const fn bytes_for(block_size: usize, pending: usize, map: usize, space: usize, catalog: usize) -> usize {
     let slots = map + catalog + space + 2;
-    pending * ITEM + block_size + Cache::memory_for(slots, block_size)
+    pending * PENDING_ITEM + block_size + Cache::memory_for(slots, block_size)
 }
 
 impl<'w, D: BlockDevice> Store<'w, D> {
@@ -100,7 +100,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             return Err(Error::BadParameter("a device wants its buffers aligned to more than the size of a block"));
         }
         let skip = workspace.as_ptr().align_offset(alignment);
-        let table = index(u64::from(sb.pending)) * ITEM;
+        let table = index(u64::from(sb.pending)) * PENDING_ITEM;
         if workspace.len() < needed.saturating_add(skip) {
             return Err(Error::WorkspaceTooSmall { needed: needed.saturating_add(skip) });
         }

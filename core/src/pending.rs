@@ -1,15 +1,24 @@
 //! The pending table: map changes since the last checkpoint, sorted by layer and address.
 //!
-//! Pure bookkeeping over a slice of the workspace. Invariants: at most one item for each layer and address; never more
-//! items than the capacity that the superblock records, so that any later mount can hold what it recovers.
+//! Pure bookkeeping over a slice of the workspace: the items in the order in which they came, and their places in sorted order, so
+//! that a new one moves four bytes for each of those behind it. Invariants: at most one item for each layer and address; never
+//! more items than the capacity that the superblock records, so that any later mount can hold what it recovers.
 
 use crate::{
-    bytes::{put_u8, put_u32, u8_at, u32_at, u64_at},
+    bytes::{index, put_u32, u8_at, u32_at, u64_at},
     format::Record,
 };
 
-/// Bytes of an item.
-pub(crate) const ITEM: usize = 40;
+const ITEM: usize = 36;
+const PLACE: usize = 4;
+/// The word behind the record: the unit (a pool has at most 2^20), growth (a map has at most ten levels), flags.
+const UNIT: u32 = (1 << 24) - 1;
+const GROWTH_AT: u32 = 24;
+const GROWTH: u8 = 15;
+const STALE: u32 = 1 << 28;
+const RESERVED: u32 = 1 << 29;
+/// Bytes of the workspace for each item.
+pub(crate) const PENDING_ITEM: usize = ITEM + PLACE;
 
 /// A pending change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,15 +36,18 @@ pub(crate) struct Item {
 
 pub(crate) struct Pending<'w> {
     bytes: &'w mut [u8],
+    /// Places of the items in `bytes`, sorted.
+    order: &'w mut [u8],
     length: usize,
     capacity: usize,
 }
 
 impl<'w> Pending<'w> {
     /// A table of as many items as fit.
-    pub(crate) fn new(bytes: &'w mut [u8]) -> Self {
-        let capacity = bytes.len() / ITEM;
-        Self { bytes, length: 0, capacity }
+    pub(crate) fn new(memory: &'w mut [u8]) -> Self {
+        let capacity = memory.len() / PENDING_ITEM;
+        let (bytes, order) = memory.split_at_mut(capacity * ITEM);
+        Self { bytes, order, length: 0, capacity }
     }
 
     #[inline]
@@ -62,28 +74,35 @@ impl<'w> Pending<'w> {
         if i >= self.length {
             return None;
         }
-        let at = i * ITEM;
-        let flags = u8_at(self.bytes, at + 37);
+        let at = self.place(i);
+        let word = u32_at(self.bytes, at + 32);
         Some(Item {
             record: Record::decode(self.bytes, at),
-            unit: u32_at(self.bytes, at + 32),
-            growth: u8_at(self.bytes, at + 36),
-            stale: flags & 1 != 0,
-            reserved: flags & 2 != 0,
+            unit: word & UNIT,
+            growth: u8_at(self.bytes, at + 35) & GROWTH,
+            stale: word & STALE != 0,
+            reserved: word & RESERVED != 0,
         })
     }
 
     pub(crate) fn set(&mut self, i: usize, item: &Item) {
-        let at = i * ITEM;
+        let at = self.place(i);
         item.record.encode(self.bytes, at);
-        put_u32(self.bytes, at + 32, item.unit);
-        put_u8(self.bytes, at + 36, item.growth);
-        put_u8(self.bytes, at + 37, u8::from(item.stale) | u8::from(item.reserved) << 1);
+        debug_assert!(item.unit <= UNIT && item.growth <= GROWTH);
+        let flags = if item.stale { STALE } else { 0 } | if item.reserved { RESERVED } else { 0 };
+        put_u32(self.bytes, at + 32, item.unit | u32::from(item.growth) << GROWTH_AT | flags);
     }
 
     #[inline]
     fn key(&self, i: usize) -> (u32, u64) {
-        (u32_at(self.bytes, i * ITEM + 24), u64_at(self.bytes, i * ITEM + 16))
+        let at = self.place(i);
+        (u32_at(self.bytes, at + 24), u64_at(self.bytes, at + 16))
+    }
+
+    /// Where the item is that comes at this place in order.
+    #[inline]
+    fn place(&self, i: usize) -> usize {
+        index(u64::from(u32_at(self.order, i * PLACE))) * ITEM
     }
 
     /// Index of the first item at or after this place.
@@ -125,7 +144,7 @@ impl<'w> Pending<'w> {
 
     /// Items that no journal unit holds.
     pub(crate) fn count_new(&self) -> usize {
-        (0..self.length).filter(|i| u32_at(self.bytes, i * ITEM + 32) == 0).count()
+        (0..self.length).filter(|i| u32_at(self.bytes, i * ITEM + 32) & UNIT == 0).count()
     }
 
     /// Some item of these addresses is such.
@@ -141,7 +160,8 @@ impl<'w> Pending<'w> {
             Ok(i) => self.set(i, item),
             Err(_) if self.is_full() => return false,
             Err(i) => {
-                self.bytes.copy_within(i * ITEM..self.length * ITEM, (i + 1) * ITEM);
+                self.order.copy_within(i * PLACE..self.length * PLACE, (i + 1) * PLACE);
+                put_u32(self.order, i * PLACE, u32::try_from(self.length).unwrap_or(u32::MAX));
                 self.length += 1;
                 self.set(i, item);
             }
@@ -154,12 +174,12 @@ impl<'w> Pending<'w> {
 mod tests {
     use std::vec::Vec;
 
-    use super::{ITEM, Item, Pending};
+    use super::{Item, PENDING_ITEM, Pending};
     use crate::format::Record;
 
     #[test]
     fn items_stay_sorted_and_one_for_each_place() {
-        let mut memory = [0; 8 * ITEM];
+        let mut memory = [0; 8 * PENDING_ITEM];
         let mut pending = Pending::new(&mut memory);
         for (layer, address) in [(2, 5), (1, 9), (2, 1), (1, 9), (3, 0)] {
             let record = Record { layer, address, crc: layer + 100, ..Record::default() };
@@ -173,8 +193,23 @@ mod tests {
     }
 
     #[test]
+    fn all_of_an_item_is_kept_whatever_there_is_of_it() {
+        let mut memory = [0; 8 * PENDING_ITEM];
+        let mut pending = Pending::new(&mut memory);
+        let mut items = Vec::new();
+        for (address, unit) in (0..).zip([0, 1, 1 << 20, 0, 7, 0]) {
+            let record = Record { layer: 3, address: 9 - address, crc: 0xffff_ffff, ..Record::default() };
+            let (stale, reserved) = (address % 2 == 1, address % 3 == 0);
+            items.push(Item { record, unit, growth: [10, 0, 15][address as usize % 3], stale, reserved });
+            assert!(pending.insert(items.last().unwrap()));
+        }
+        assert!(items.iter().all(|item| pending.find(3, item.record.address) == Some(*item)));
+        assert_eq!(pending.count_new(), 3, "whatever else their words hold");
+    }
+
+    #[test]
     fn a_full_table_refuses_a_new_place_but_not_an_old_one() {
-        let mut memory = [0; 2 * ITEM];
+        let mut memory = [0; 2 * PENDING_ITEM];
         let mut pending = Pending::new(&mut memory);
         for address in 0..2 {
             assert!(

@@ -301,6 +301,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         let store = &mut self.store;
         store.settle_transfer(&writing);
         let given = wide(sums.len()) == writing.blocks;
+        if writing.kind == Way::Over {
+            return Ok(());
+        }
         if !matches!(writing.kind, Way::Fresh { .. }) {
             let whole = given && writing.within == 0 && writing.sectors == writing.blocks * store.spb;
             store.rewritten_apart(&writing, whole.then_some(sums));

@@ -107,8 +107,10 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn run_over(&mut self, head: &Head, address: u64, first: u64, most: u64) -> Outcome<u64, D> {
         let mut count = 1;
         while count < most {
+            // A node of the map tells of many at once.
+            let owned = self.owned_run(head, address + count, first + count, most - count)?;
             match self.place(head, address + count)? {
-                Place::Over(block) if block == first + count => count += 1,
+                Place::Over(block) if block == first + count => count += owned.max(1),
                 _ => break,
             }
         }
@@ -200,6 +202,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         };
         let bytes = bytes.get(..index(count) * size).unwrap_or(&[]);
         store.device_write(block * store.spb, bytes)?;
+        if growth.is_none() && !store.pending.any(head.id, address, count, |item| item.unit == 0) {
+            return Ok(count * store.spb);
+        }
         for (i, content) in bytes.chunks_exact(size).enumerate() {
             let address = address + wide(i);
             match growth {

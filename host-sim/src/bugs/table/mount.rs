@@ -58,6 +58,6 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/store.rs": "if «self.poisoned» {\n            return Err(Error::Poisoned)" => "false"
     }
     34 "M7" "the pending table takes all the memory there is" {
-        "core/src/mount.rs": "let table = «index(u64::from(sb.pending)) * ITEM»;" => "(index(u64::from(sb.pending)) * ITEM).max(workspace.len().saturating_sub(needed + 4096) / ITEM * ITEM)"
+        "core/src/mount.rs": "let table = «index(u64::from(sb.pending)) * PENDING_ITEM»;" => "(index(u64::from(sb.pending)) * PENDING_ITEM).max(workspace.len().saturating_sub(needed + 4096) / PENDING_ITEM * PENDING_ITEM)"
     }
 };
