@@ -33,6 +33,9 @@ pub(super) fn run(clock: &Clock) -> Result<(), String> {
     Ok(())
 }
 
+/// Sectors of the volume whose blocks come and go one by one.
+const FRAGMENTED: usize = 108;
+
 /// Small pools: more of what matters happens in them.
 pub(super) fn shape(seed: u64) -> Config {
     // In a small one the sweep comes round again and again.
@@ -47,6 +50,8 @@ pub(super) fn shape(seed: u64) -> Config {
         5 => Config { flags: LayerFlags::GUARANTEED, blocks: 700, ..base },
         // Flushes of several units.
         6 => Config { pending: 40, journal_units: 9, sectors: 60, blocks: 900, ..base },
+        // A table whose checkpoints need more than the extents at hand.
+        0 if seed % 16 == 8 => Config { pending: 24, journal_units: 9, sectors: FRAGMENTED, blocks: 330, ..base },
         // A table that only a large workspace would hold if it were not bounded.
         7 => Config { more_workspace: 1 << 16, journal_units: 12, ..base },
         _ => base,
@@ -55,6 +60,7 @@ pub(super) fn shape(seed: u64) -> Config {
 
 fn ops(rng: &mut Rng, config: &Config, length: usize, few: bool) -> Vec<Op> {
     let mix = match rng.below(8) {
+        _ if config.sectors == FRAGMENTED => Mix::Fragments,
         0..3 => Mix::Everything,
         3..6 if config.pending > 16 => Mix::Groups,
         3..6 => Mix::Journal,

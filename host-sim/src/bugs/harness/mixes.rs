@@ -15,6 +15,8 @@ pub(super) enum Mix {
     Spread,
     /// Single blocks written and discarded on a pool that is full: free space in pieces.
     Brim,
+    /// Single blocks of a volume that once was written as a whole go and come back: what is freed lies before what is free.
+    Fragments,
     /// Many blocks in one flush.
     Groups,
     /// Volumes that grow and shrink, in the middle of blocks too.
@@ -70,6 +72,14 @@ impl Mix {
                 82..88 => Op::Delete(pick),
                 88..94 => Op::Merge(u16::from(other % 64)),
                 94..98 => Op::Checkpoint,
+                _ => Op::Kill,
+            },
+            Self::Fragments => match choice {
+                0..9 => Op::Write(0, choice as u16 * 12, 12, tag),
+                9..40 => Op::Write(pick, sector, 1, tag),
+                40..82 => Op::Discard(pick, sector, 1),
+                82..96 => Op::Checkpoint,
+                96..98 => Op::Flush,
                 _ => Op::Kill,
             },
             Self::Groups => match choice {

@@ -1,6 +1,7 @@
 //! Promises that random histories on roomy pools do not put to the test.
 
 mod base;
+mod many;
 mod merging;
 mod promised;
 mod sizes;
@@ -29,7 +30,7 @@ type Part<'a> = (&'a str, &'a dyn Fn() -> Result<(), String>);
 
 /// Every part once, while there is time.
 pub(super) fn round(medium: &impl Medium, seed: u64, clock: &Clock) -> Result<(), String> {
-    let parts: [Part<'_>; 8] = [
+    let parts: [Part<'_>; 9] = [
         ("operations on layers", &|| verbs::run(medium, seed)),
         ("a base device", &|| base::run(medium, seed)),
         ("a full pool", &|| thin::run(medium, seed)),
@@ -37,6 +38,7 @@ pub(super) fn round(medium: &impl Medium, seed: u64, clock: &Clock) -> Result<()
         ("a sparse volume", &|| sparse::run(medium, seed)),
         ("merge in small steps", &|| merging::run(medium, seed)),
         ("sizes", &|| sizes::run(medium, seed)),
+        ("many volumes", &|| many::run(medium, seed)),
         ("transfers", &|| transfers::run(medium, seed)),
     ];
     for (name, part) in parts {
