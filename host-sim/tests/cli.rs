@@ -289,7 +289,21 @@ fn reads_and_writes_are_exact_to_the_byte_and_discards_to_the_block() {
 #[test]
 fn what_the_layer_costs_is_measured_beside_a_plain_file_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
-    let small = ["--volume", "16M", "--operations", "300", "--rounds", "2", "--depth", "5", "--json"];
+    let small = [
+        "--volume",
+        "16M",
+        "--operations",
+        "300",
+        "--rounds",
+        "2",
+        "--depth",
+        "5",
+        "--json",
+        "--only",
+        "process",
+        "--only",
+        "amounts",
+    ];
     let output = Command::new(env!("CARGO_BIN_EXE_cowl")).arg("bench").arg(dir.path()).args(small).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let table: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

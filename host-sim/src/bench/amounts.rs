@@ -46,7 +46,7 @@ fn bytes(counters: Counters) -> u64 {
 
 /// Bytes written for each byte of so many random first writes, with a flush after every `group` of them.
 fn amplification(dir: &Path, physical: u32, writes: u64, group: u64) -> Result<f64, Failure> {
-    with_pool(dir, 256 << 20, physical, |pool| {
+    with_pool(dir, 512 << 20, physical, |pool| {
         let volume = pool.create(&attributes("v"), (128 << 20) / 512, LayerFlags::empty())?;
         pool.device_mut().take();
         let mut rng = Rng::new(5);
@@ -107,7 +107,7 @@ fn layers(dir: &Path, data: u64) -> Result<Vec<Line>, Failure> {
 
 /// First writes after a snapshot: bytes for each byte, flushed each.
 fn after_snapshot(dir: &Path) -> Result<f64, Failure> {
-    with_pool(dir, 256 << 20, 4096, |pool| {
+    with_pool(dir, 512 << 20, 4096, |pool| {
         let volume = pool.create(&attributes("v"), (64 << 20) / 512, LayerFlags::empty())?;
         fill(pool, volume, 64 << 20)?;
         pool.snapshot(volume, &attributes("s"))?;

@@ -1,6 +1,7 @@
 //! What the layer costs over the file below it: times as ratios measured side by side, amounts as exact counts.
 //!
 //! * [`process`]: in this process, against `pread` and `pwrite` on a plain file in the same directory.
+//! * [`nbd`]: through a server, against nbdkit with a plain file and qemu-nbd, if they are installed.
 //! * [`amounts`]: bytes written for each byte, and what snapshots and deletes write.
 //!
 //! Each time is the median of several rounds, and each round measures both sides, one right after the other: a machine that is
@@ -10,6 +11,7 @@
 #![allow(clippy::cast_precision_loss)]
 
 pub mod amounts;
+pub mod nbd;
 pub mod process;
 
 use std::{
@@ -97,6 +99,9 @@ fn side_by_side(
     Ok(Line { what: what.into(), ours, other, unit: "ns", ratio: median(&mut ratios), target })
 }
 
+/// What `cowl format` gives a pool of some GiB.
+const SUITS_HOST: u32 = 4096;
+
 /// A new pool in a file of this directory.
 fn device(dir: &Path, name: &str, size: u64, physical: u32) -> Result<HostDevice, Failure> {
     let path = dir.join(name);
@@ -110,7 +115,8 @@ fn device(dir: &Path, name: &str, size: u64, physical: u32) -> Result<HostDevice
 /// Makes a pool of 4 KiB blocks with a table that suits a host.
 fn format(device: &mut HostDevice, workspace: &mut [u8]) -> Result<(), cowl::Error<DeviceError>> {
     let default = FormatOptions::new(4096, [7; 16]);
-    let options = FormatOptions { pending: default.pending.max(4096), checksum: crate::crc32c, ..default };
+    let (pending, journal_units) = (default.pending.max(SUITS_HOST), default.journal_units.max(SUITS_HOST));
+    let options = FormatOptions { pending, journal_units, checksum: crate::crc32c, ..default };
     Pool::format(device, workspace, &options)
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
+    io,
     os::unix::fs::FileExt,
     path::Path,
     time::Instant,
@@ -15,6 +16,8 @@ use crate::{HostDevice, cli::failure::Failure, sim::Rng};
 const BLOCK: usize = 4096;
 /// Sectors in a block.
 const SECTORS: u64 = 8;
+/// For the journal and for what is set aside.
+const ROOM: u64 = 256 << 20;
 
 /// A block-aligned buffer.
 #[repr(align(4096))]
@@ -45,9 +48,11 @@ fn shuffled(blocks: u64, seed: u64) -> Vec<u64> {
     order
 }
 
+type HostPool<'w> = Pool<'w, &'w mut HostDevice>;
+
 /// The two sides, both filled.
 struct Sides<'p, 'w> {
-    pool: &'p mut Pool<'w, &'w mut HostDevice>,
+    pool: &'p mut HostPool<'w>,
     volume: LayerId,
     file: File,
     size: Size,
@@ -62,43 +67,43 @@ impl Sides<'_, '_> {
     fn reads(&mut self, what: &str, target: f64) -> Result<Line, Failure> {
         let mut ours = Aligned([0; BLOCK]);
         let mut theirs = Aligned([0; BLOCK]);
-        let (rounds, volume, order) = (self.size.rounds, self.volume, self.order().to_vec());
-        let (pool, file) = (&mut self.pool, &self.file);
-        side_by_side(
+        self.compare(
             what,
-            rounds,
-            Some(target),
-            || {
-                each(order.len(), || {
-                    order.iter().try_for_each(|block| Ok(pool.read(volume, block * SECTORS, &mut ours.0)?))
-                })
-            },
-            || {
-                each(order.len(), || {
-                    let read = |block: &u64| file.read_exact_at(&mut theirs.0, block * BLOCK as u64);
-                    order.iter().try_for_each(read).map_err(|error| Failure::file("read", Path::new("raw"), &error))
-                })
-            },
+            target,
+            |pool, volume, block| Ok(pool.read(volume, block * SECTORS, &mut ours.0)?),
+            |file, at| file.read_exact_at(&mut theirs.0, at),
         )
     }
 
     fn overwrites(&mut self, what: &str, target: f64) -> Result<Line, Failure> {
         let bytes = Aligned([3; BLOCK]);
+        self.compare(
+            what,
+            target,
+            |pool, volume, block| Ok(pool.write(volume, block * SECTORS, &bytes.0)?),
+            |file, at| file.write_all_at(&bytes.0, at),
+        )
+    }
+
+    /// The same for every block of the order, on the volume and in the file.
+    fn compare(
+        &mut self,
+        what: &str,
+        target: f64,
+        mut ours: impl FnMut(&mut HostPool<'_>, LayerId, u64) -> Result<(), Failure>,
+        mut theirs: impl FnMut(&File, u64) -> io::Result<()>,
+    ) -> Result<Line, Failure> {
         let (rounds, volume, order) = (self.size.rounds, self.volume, self.order().to_vec());
         let (pool, file) = (&mut self.pool, &self.file);
         side_by_side(
             what,
             rounds,
             Some(target),
+            || each(order.len(), || order.iter().try_for_each(|block| ours(pool, volume, *block))),
             || {
                 each(order.len(), || {
-                    order.iter().try_for_each(|block| Ok(pool.write(volume, block * SECTORS, &bytes.0)?))
-                })
-            },
-            || {
-                each(order.len(), || {
-                    let write = |block: &u64| file.write_all_at(&bytes.0, block * BLOCK as u64);
-                    order.iter().try_for_each(write).map_err(|error| Failure::file("write", Path::new("raw"), &error))
+                    let done = order.iter().try_for_each(|block| theirs(file, block * BLOCK as u64));
+                    done.map_err(|error| Failure::file("use", Path::new("bench.raw"), &error))
                 })
             },
         )
@@ -111,7 +116,7 @@ impl Sides<'_, '_> {
 /// Those of the files and the pool.
 pub fn measure(dir: &Path, size: Size) -> Result<Vec<Line>, Failure> {
     let mut lines = vec![first_writes(dir, size)?];
-    let mut file_device = device(dir, "bench.cowl", size.volume * 2 + (64 << 20), 4096)?;
+    let mut file_device = device(dir, "bench.cowl", size.volume * 2 + ROOM, 4096)?;
     let mut workspace = vec![0; 64 << 20];
     format(&mut file_device, &mut workspace)?;
     let depth = size.depth;
@@ -160,7 +165,7 @@ fn opening(device: &mut HostDevice, workspace: &mut [u8], depth: u32) -> Result<
 fn first_writes(dir: &Path, size: Size) -> Result<Line, Failure> {
     let order = shuffled(size.volume / BLOCK as u64, 3);
     let order = &order[..size.operations.min(order.len())];
-    let mut pool_device = device(dir, "first.cowl", size.volume * 2 + (64 << 20), 4096)?;
+    let mut pool_device = device(dir, "first.cowl", size.volume * 2 + ROOM, 4096)?;
     let mut workspace = vec![0; 64 << 20];
     let bytes = Aligned([9; BLOCK]);
     let line = side_by_side(

@@ -244,6 +244,14 @@ impl Shared {
         }
     }
 
+    /// Asks the pool for something that is not data. Transfers go on meanwhile, unless the answer needs a checkpoint first.
+    ///
+    /// # Errors
+    /// Those of `question`.
+    pub fn look<T>(&self, question: impl Fn(&mut OwnPool) -> Outcome<T>) -> Outcome<T> {
+        self.exclusively(question)
+    }
+
     /// As [`cowl::Pool::discard`].
     ///
     /// # Errors

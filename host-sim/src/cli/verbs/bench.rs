@@ -12,7 +12,7 @@ use super::super::{
     size::parse_size,
     ui::{Report, Style, Ui},
 };
-use crate::bench::{Line, Size, amounts, process};
+use crate::bench::{Line, Size, amounts, nbd, process};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -39,27 +39,46 @@ pub struct Args {
     /// Snapshots of the deep chain
     #[arg(long, default_value_t = 255)]
     depth: u32,
+    /// Measure only this; can be given several times
+    #[arg(long, value_enum)]
+    only: Vec<Group>,
+}
+
+/// What can be measured apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Group {
+    /// In this process, beside a plain file
+    Process,
+    /// Through a server, beside nbdkit and qemu-nbd
+    Nbd,
+    /// Amounts
+    Amounts,
 }
 
 #[derive(Debug, Serialize)]
 struct Table {
     dir: PathBuf,
     lines: Vec<Line>,
+    /// Programs without which some of it was not measured.
+    missing: Vec<&'static str>,
 }
 
 impl Report for Table {
     fn text(&self, style: Style, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{:<58} {:>12} {:>12} {:>9} {:>9}", "", "cowl", "plain file", "ratio", "target")?;
+        writeln!(out, "{:<62} {:>12} {:>12} {:>9} {:>9}", "", "cowl", "beside it", "ratio", "target")?;
         for line in &self.lines {
-            let other = line.other.map_or(String::new(), |other| format!("{other:.0} {}", line.unit));
+            let other = line.other.map_or(String::new(), |other| format!("{} {}", rounded(other), line.unit));
             let ratio = line.other.map_or(String::new(), |_| format!("{:.2}", line.ratio));
             let target = line.target.map_or(String::new(), |target| format!("{target:.2}"));
             let missed = line.target.is_some_and(|target| line.ratio > target);
             let mark = if missed { style.bold(" missed") } else { String::new() };
             let ours = format!("{} {}", rounded(line.ours), line.unit);
-            writeln!(out, "{:<58} {ours:>12} {other:>12} {ratio:>9} {target:>9}{mark}", line.what)?;
+            writeln!(out, "{:<62} {ours:>12} {other:>12} {ratio:>9} {target:>9}{mark}", line.what)?;
         }
-        Ok(())
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "not measured, for want of {}: servers", self.missing.join(", "))
     }
 }
 
@@ -75,7 +94,20 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         ));
     }
     let size = Size { volume: args.volume, operations: args.operations, rounds: args.rounds, depth: args.depth };
-    let mut lines = process::measure(&args.dir, size)?;
-    lines.extend(amounts::measure(&args.dir, args.volume)?);
-    ui.show(&Table { dir: args.dir.clone(), lines })
+    let wanted = |group| args.only.is_empty() || args.only.contains(&group);
+    let (mut lines, mut missing) = (Vec::new(), Vec::new());
+    if wanted(Group::Process) {
+        lines.extend(process::measure(&args.dir, size)?);
+    }
+    if wanted(Group::Nbd) {
+        missing = nbd::missing();
+        if missing.is_empty() {
+            let program = std::env::current_exe().map_err(|error| Failure::file("find", &args.dir, &error))?;
+            lines.extend(nbd::measure(&args.dir, size, &program)?);
+        }
+    }
+    if wanted(Group::Amounts) {
+        lines.extend(amounts::measure(&args.dir, args.volume)?);
+    }
+    ui.show(&Table { dir: args.dir.clone(), lines, missing })
 }

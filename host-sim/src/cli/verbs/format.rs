@@ -23,8 +23,12 @@ use crate::{
 
 /// A pool of this size is taken for one of a host, which can spare some memory for fewer checkpoints.
 const LARGE: u64 = 1 << 30;
-/// Map changes between its checkpoints: with more of them a sequential import hardly gets faster.
-const LARGE_PENDING: u32 = 1024;
+/// Of so many blocks of such a pool one may change its place between two checkpoints, and there may be as many flushes: a
+/// checkpoint writes the nodes that have changed, which costs the less the more changes share them. The space that is set aside
+/// for checkpoints grows with it; so it is some two hundredths of the pool.
+const SHARE: u64 = 256;
+/// With more of them nothing gets faster.
+const MOST: u64 = 4096;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -46,7 +50,7 @@ pub struct Args {
     /// Bytes that the disk below a file rewrites as a whole; default 4K, or the block size if that is smaller
     #[arg(long, value_parser = parse_size)]
     physical: Option<u64>,
-    /// Map changes held in memory between checkpoints, some 60 bytes each; default: 1024 in pools from 1G, else as small
+    /// Map changes held in memory between checkpoints, some 60 bytes each; default: up to 4096 in pools from 1G, else as small
     /// machines like it
     #[arg(long)]
     pending: Option<u32>,
@@ -133,6 +137,14 @@ fn open(args: &Args, block: u32) -> Result<HostDevice, Failure> {
     Ok(device)
 }
 
+/// Changes and flushes between two checkpoints of a pool on a host; 0 if it may be one of a small machine.
+pub fn suits_host(size: u64, block: u32) -> u32 {
+    if size < LARGE || block < 4096 {
+        return 0;
+    }
+    u32::try_from((size / u64::from(block) / SHARE).min(MOST)).unwrap_or(0)
+}
+
 fn refuse_content(path: &Path, block_device: bool) -> Result<(), Failure> {
     let failed = |error| Failure::file("read", path, &error);
     let file = fs::File::open(path).map_err(failed)?;
@@ -152,9 +164,9 @@ fn format(ui: &Ui, args: &Args, mut device: HostDevice, block: u32) -> Result<Fo
     let mut options = FormatOptions::new(block, *uuid.as_bytes());
     options.checksum = crate::crc32c;
     options.force = args.force;
-    let suits_host = if device.size() >= LARGE && block >= 4096 { LARGE_PENDING } else { 0 };
+    let suits_host = suits_host(device.size(), block);
     options.pending = args.pending.unwrap_or(options.pending.max(suits_host));
-    options.journal_units = args.journal.unwrap_or(options.journal_units);
+    options.journal_units = args.journal.unwrap_or(options.journal_units.max(suits_host));
     let mut base = Base::open(ui.base.as_deref(), device.geometry().sector_size)?;
     let size = device.size();
     let mut workspace = vec![0; workspace_size(ui, size)];

@@ -43,7 +43,7 @@ impl Exports {
         if name.is_empty() {
             return self.only_volume();
         }
-        Ok(self.backend.shared.lock().find(name)?.map(|found| found.id))
+        Ok(self.backend.shared.look(|pool| pool.find(name))?.map(|found| found.id))
     }
 
     /// Every name.
@@ -65,9 +65,9 @@ impl Exports {
     /// # Errors
     /// The pool's.
     pub fn open(&self, layer: LayerId) -> Result<Option<Export>, Errno> {
-        let mut pool = self.backend.shared.lock();
-        let (found, about) = match pool.layer(layer) {
-            Ok(found) => (found, pool.info()),
+        let asked = self.backend.shared.look(|pool| Ok((pool.layer(layer)?, pool.info())));
+        let (found, about) = match asked {
+            Ok(found) => found,
             Err(Error::NoSuchLayer(_)) => return Ok(None),
             Err(error) => return Err(super::export::errno(&error)),
         };
@@ -86,6 +86,7 @@ impl Exports {
     /// What was said of a layer when it was made.
     pub fn description(&self, layer: LayerId) -> String {
         let mut bytes = [0; DESCRIPTION];
+        // A layer that has gone meanwhile says nothing.
         let length = self.backend.shared.lock().description(layer, &mut bytes).unwrap_or(0);
         String::from_utf8_lossy(bytes.get(..length).unwrap_or(&[])).into_owned()
     }
@@ -106,7 +107,7 @@ impl Exports {
     fn each_layer(&self, found: &mut dyn FnMut(&LayerInfo) -> bool) -> Outcome<()> {
         let mut after = None;
         loop {
-            let next = self.backend.shared.lock().next_layer(after)?;
+            let next = self.backend.shared.look(|pool| pool.next_layer(after))?;
             let Some(layer) = next else { return Ok(()) };
             if !found(&layer) {
                 return Ok(());

@@ -56,9 +56,8 @@ pub fn find(shared: &Shared, layer: LayerId, query: &str, found: &mut dyn FnMut(
         }
     }
     if let Some(name) = query.strip_prefix(CHANGED).filter(|name| !name.is_empty()) {
-        let mut pool = shared.lock();
-        let this = pool.layer(layer)?;
-        if let Some(snapshot) = pool.find(name)?.filter(|other| is_comparable(&this, other)) {
+        let (this, named) = shared.look(|pool| Ok((pool.layer(layer)?, pool.find(name)?)))?;
+        if let Some(snapshot) = named.filter(|other| is_comparable(&this, other)) {
             found(query, Context::ChangedSince(snapshot.id));
         }
         return Ok(());
@@ -66,11 +65,11 @@ pub fn find(shared: &Shared, layer: LayerId, query: &str, found: &mut dyn FnMut(
     if !stands_for(query, CHANGED) {
         return Ok(());
     }
-    let this = shared.lock().layer(layer)?;
+    let this = shared.look(|pool| pool.layer(layer))?;
     let mut after = None;
     loop {
         // The pool is held for one layer at a time.
-        let Some(other) = shared.lock().next_layer(after)? else { return Ok(()) };
+        let Some(other) = shared.look(|pool| pool.next_layer(after))? else { return Ok(()) };
         if is_comparable(&this, &other) {
             found(&format!("{CHANGED}{}", other.name), Context::ChangedSince(other.id));
         }
@@ -155,7 +154,7 @@ fn depth(export: &Export, ancestors: &[LayerId], at: u64) -> Result<(u32, u64), 
 /// The layers below an export that are still there, from the nearest on.
 fn ancestors(export: &Export) -> Result<Vec<LayerId>, Errno> {
     let shared = &export.backend.shared;
-    export.told("look at the layers", chain(&mut shared.lock(), export.layer))
+    export.told("look at the layers", shared.look(|pool| chain(pool, export.layer)))
 }
 
 fn chain(pool: &mut OwnPool, layer: LayerId) -> Outcome<Vec<LayerId>> {
@@ -204,7 +203,7 @@ fn extent(export: &Export, at: u64) -> Result<(Kind, u64), Errno> {
 
 /// Whether the export differs from another layer at a byte, and the byte up to which the answer holds.
 fn differs(export: &Export, other: LayerId, at: u64) -> Result<(bool, u64), Errno> {
-    let next = export.backend.shared.lock().diff(other, export.layer, at / export.sector);
+    let next = export.backend.shared.look(|pool| pool.diff(other, export.layer, at / export.sector));
     Ok(match export.told("compare", next)? {
         None => (false, u64::MAX),
         Some(found) if found.sector * export.sector > at => (false, found.sector * export.sector),
