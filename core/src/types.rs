@@ -2,9 +2,10 @@
 
 use core::{fmt, ops::Deref};
 
-/// Number of a layer; never given out twice in the life of a pool.
+/// Number of a layer; never given out twice in the life of a pool. In memory it is its number and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(transparent)]
 pub struct LayerId(pub u32);
 
 impl fmt::Display for LayerId {

@@ -1,0 +1,235 @@
+//! Where a pool lies in the caller's memory, and the gate that every call goes through.
+//!
+//! A handle stands at the first aligned byte of the memory given to `cowl_mount`; behind it is the pool's workspace. Invariants:
+//! - `tag` is the handle's own address, disguised, exactly while a pool is mounted in it;
+//! - `entered` is set exactly while a call works on the pool, so that a callback cannot get in a second time: whoever holds the
+//!   only reference to the pool is the call that set it. All other fields are touched through raw pointers.
+
+use core::{
+    ffi::{c_char, c_void},
+    mem::MaybeUninit,
+    ptr, slice,
+};
+
+use crate::{
+    device::{Base, Callbacks},
+    memory::{self, Out},
+    status::{Failure, Status},
+};
+
+/// The pool of this interface: every device and every base of it is of one type.
+pub(crate) type Mounted = cowl::Pool<'static, Callbacks, Base>;
+
+const MOUNTED: usize = 0x5ec0_91b7;
+
+/// A mounted pool, somewhere in the memory that was given to `cowl_mount`.
+pub struct Handle {
+    tag: usize,
+    entered: bool,
+    /// The caller's memory, from here to where the workspace ends.
+    bytes: usize,
+    last: Failure,
+    pool: MaybeUninit<Mounted>,
+}
+
+/// Bytes of memory that a pool needs beside its workspace, wherever the memory begins.
+pub(crate) const OVERHEAD: usize = size_of::<Handle>() + align_of::<Handle>() - 1;
+
+/// The caller's memory, cut into the place of a handle and a workspace, all zeros.
+///
+/// # Safety
+/// The rules of pointers; the memory is the pool's from here on.
+pub(crate) unsafe fn carve(memory: *mut c_void, size: usize) -> Result<(*mut Handle, &'static mut [u8]), Failure> {
+    memory::judge(memory.cast::<u8>(), size, "the memory")?;
+    let start = memory.cast::<u8>();
+    let place = memory::align::<Handle>(start, size)?;
+    let before = place.addr() - start.addr() + size_of::<Handle>();
+    // SAFETY: `size` bytes are the caller's promise, and a handle fits in, as `align` says.
+    unsafe {
+        start.write_bytes(0, size);
+        Ok((place, slice::from_raw_parts_mut(start.add(before), size - before)))
+    }
+}
+
+/// A pool that has just been mounted on the workspace beside this place.
+///
+/// # Safety
+/// The place is from [`carve`], with a workspace of `workspace` bytes.
+pub(crate) unsafe fn install(place: *mut Handle, workspace: usize, pool: Mounted) {
+    let handle = Handle {
+        tag: place.addr() ^ MOUNTED,
+        entered: false,
+        bytes: size_of::<Handle>() + workspace,
+        last: Failure::new(Status::Ok),
+        pool: MaybeUninit::new(pool),
+    };
+    // SAFETY: aligned, and inside the caller's memory.
+    unsafe { place.write(handle) };
+}
+
+/// The handle can be looked at.
+fn visible(handle: *const Handle) -> bool {
+    !handle.is_null() && handle.is_aligned()
+}
+
+/// Sets `entered`, if this is a mounted pool that nobody is in.
+///
+/// # Safety
+/// The rules of pointers.
+unsafe fn begin(handle: *mut Handle) -> Result<(), Status> {
+    if !visible(handle) {
+        return Err(Status::BadPointer);
+    }
+    // SAFETY: the rules of pointers; single fields only, since a call further up may hold the pool.
+    unsafe {
+        if (*handle).tag != handle.addr() ^ MOUNTED {
+            return Err(Status::NotMounted);
+        }
+        if (*handle).entered {
+            return Err(Status::Entered);
+        }
+        (*handle).entered = true;
+    }
+    Ok(())
+}
+
+/// A call that is inside: the pool, and what else of the caller's it needs.
+pub(crate) struct Call<'c> {
+    pub(crate) pool: &'c mut Mounted,
+    pub(crate) handle: *const Handle,
+    bytes: usize,
+}
+
+/// What the work of a call comes to.
+pub(crate) type Outcome = Result<Status, Failure>;
+
+/// Does the work on the pool, and remembers what went wrong.
+///
+/// # Safety
+/// The rules of pointers.
+pub(crate) unsafe fn enter(handle: *mut Handle, work: impl FnOnce(&mut Call<'_>) -> Outcome) -> Status {
+    // SAFETY: handed on.
+    if let Err(status) = unsafe { begin(handle) } {
+        return status;
+    }
+    // SAFETY: mounted, so the pool is there; `entered` was not set, so nobody else refers to it.
+    let mut call =
+        unsafe { Call { pool: (*handle).pool.assume_init_mut(), handle: handle.cast_const(), bytes: (*handle).bytes } };
+    let outcome = work(&mut call);
+    // SAFETY: as at the beginning.
+    unsafe { end(handle, outcome) }
+}
+
+unsafe fn end(handle: *mut Handle, outcome: Outcome) -> Status {
+    let failure = outcome.map_or_else(|failure| failure, Failure::new);
+    // SAFETY: `enter` looked at it before.
+    unsafe {
+        (*handle).entered = false;
+        if outcome.is_err() {
+            (*handle).last = failure;
+        }
+    }
+    failure.status
+}
+
+/// Ends the mount, if the pool allows it; the pool is then the caller's.
+///
+/// # Safety
+/// The rules of pointers.
+pub(crate) unsafe fn leave(
+    handle: *mut Handle,
+    allowed: impl FnOnce(&Mounted) -> Result<(), Failure>,
+    last: impl FnOnce(Mounted) -> Outcome,
+) -> Status {
+    // SAFETY: handed on.
+    if let Err(status) = unsafe { begin(handle) } {
+        return status;
+    }
+    // SAFETY: as in `enter`. The pool is moved out, and the tag is gone before anybody could look for it again.
+    unsafe {
+        if let Err(failure) = allowed((*handle).pool.assume_init_ref()) {
+            return end(handle, Err(failure));
+        }
+        (*handle).tag = 0;
+        let outcome = last(ptr::read(&raw const (*handle).pool).assume_init());
+        end(handle, outcome)
+    }
+}
+
+/// What went wrong last.
+///
+/// # Safety
+/// The rules of pointers.
+pub(crate) unsafe fn last(handle: *const Handle) -> Result<Failure, Failure> {
+    if !visible(handle) {
+        return Err(Failure::pointer("the pool"));
+    }
+    // SAFETY: the rules of pointers; a field that no call further up refers to.
+    Ok(unsafe { (*handle).last })
+}
+
+impl Call<'_> {
+    /// The range lies outside the pool's own memory.
+    fn outside(&self, start: *const c_void, length: usize) -> Result<(), Failure> {
+        let (own, start) = (self.handle.addr(), start.addr());
+        if start < own.saturating_add(self.bytes) && own < start.saturating_add(length) {
+            return Err(Failure::pointer("a buffer inside the pool's own memory"));
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// The rules of pointers; nobody writes to them while they are in use.
+    pub(crate) unsafe fn values<'a, T: Copy>(
+        &self,
+        pointer: *const T,
+        count: usize,
+        what: &'static str,
+    ) -> Result<&'a [T], Failure> {
+        // SAFETY: handed on.
+        let values = unsafe { memory::values(pointer, count, what)? };
+        self.outside(values.as_ptr().cast(), size_of_val(values))?;
+        Ok(values)
+    }
+
+    /// # Safety
+    /// The rules of pointers; nobody else uses them meanwhile.
+    pub(crate) unsafe fn bytes_mut<'a>(&self, pointer: *mut c_void, length: usize) -> Result<&'a mut [u8], Failure> {
+        self.outside(pointer, length)?;
+        // SAFETY: handed on.
+        unsafe { memory::bytes_mut(pointer, length) }
+    }
+
+    /// A text that is no longer than a description can be, or refused.
+    ///
+    /// # Safety
+    /// The rules of pointers.
+    pub(crate) unsafe fn text<'a>(&self, pointer: *const c_char) -> Result<&'a str, Failure> {
+        // SAFETY: handed on. Nothing in the pool's memory changes while the text is in use before it has been copied.
+        let text = unsafe { memory::text(pointer, 767)? };
+        self.outside(text.as_ptr().cast(), text.len())?;
+        Ok(text)
+    }
+
+    /// A structure of the caller's that is filled in or changed.
+    pub(crate) fn place<T>(&self, pointer: *const T, what: &'static str) -> Result<(), Failure> {
+        memory::judge(pointer, 1, what)?;
+        self.outside(pointer.cast(), size_of::<T>())
+    }
+
+    /// # Safety
+    /// The rules of pointers, until it is set.
+    pub(crate) unsafe fn out<T>(&self, pointer: *mut T) -> Result<Out<T>, Failure> {
+        // SAFETY: handed on.
+        let out = unsafe { Out::new(pointer)? };
+        self.outside(out.address(), size_of::<T>())?;
+        Ok(out)
+    }
+
+    /// # Safety
+    /// The rules of pointers, until it is set.
+    pub(crate) unsafe fn out_or_null<T>(&self, pointer: *mut T) -> Result<Out<T>, Failure> {
+        // SAFETY: handed on.
+        if pointer.is_null() { unsafe { Out::or_null(pointer) } } else { unsafe { self.out(pointer) } }
+    }
+}
