@@ -75,6 +75,13 @@ pub enum Error<E> {
         /// Sectors that it has.
         actual: u64,
     },
+    /// The pool was formatted on a device with sectors of another size.
+    WrongSectorSize {
+        /// Bytes in a sector, as the pool was formatted.
+        pool: u32,
+        /// Bytes in a sector of this device.
+        device: u32,
+    },
     /// Sector size, block size or another parameter is outside what the format or the device allows.
     BadParameter(&'static str),
     /// The base device is missing, or is not the one that the pool was formatted on.
@@ -128,6 +135,12 @@ impl<E: fmt::Debug> fmt::Display for Error<E> {
             Self::DeviceTooSmall { needed, actual } => {
                 write!(f, "the device has {actual} sectors, {needed} are needed")
             }
+            Self::WrongSectorSize { pool, device } => {
+                write!(
+                    f,
+                    "the pool was made on a device with sectors of {pool} bytes, this one has sectors of {device}"
+                )
+            }
             Self::BadParameter(what) => write!(f, "unusable parameter: {what}"),
             Self::WrongBase => f.write_str("the base device is missing or is not the one that the pool was made on"),
             Self::NoSpace { missing } => write!(f, "no space: {missing} more free blocks are needed"),
@@ -154,7 +167,9 @@ impl<E: fmt::Debug> embedded_io::Error for Error<E> {
         use embedded_io::ErrorKind;
         match self {
             Self::NoSpace { .. } => ErrorKind::OutOfMemory,
-            Self::OutOfRange { .. } | Self::BadParameter(_) | Self::BadName => ErrorKind::InvalidInput,
+            Self::OutOfRange { .. } | Self::BadParameter(_) | Self::WrongSectorSize { .. } | Self::BadName => {
+                ErrorKind::InvalidInput
+            }
             Self::Corrupt { .. } => ErrorKind::InvalidData,
             Self::NoSuchLayer(_) | Self::NotAPool => ErrorKind::NotFound,
             Self::NameTaken(_) | Self::HoldsPool => ErrorKind::AlreadyExists,

@@ -178,6 +178,14 @@ fn alignment_of<E>(geometry: &Geometry) -> Result<usize, Error<E>> {
     }
 }
 
+/// Bytes in a sector, if that is possible.
+fn sector_of<E>(geometry: &Geometry) -> Result<usize, Error<E>> {
+    match geometry.sector_size {
+        size if size.is_power_of_two() && (512..=65_536).contains(&size) => Ok(index(u64::from(size))),
+        _ => Err(Error::BadParameter("the sector size of a device must be a power of two from 512 to 65536")),
+    }
+}
+
 /// The newest superblock, read into the start of the workspace (M2).
 pub(crate) fn read_superblocks<D: BlockDevice>(
     device: &mut D,
@@ -185,7 +193,7 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
     checksum: Checksum,
 ) -> Outcome<Superblock, D> {
     let geometry = device.geometry();
-    let sector = index(u64::from(geometry.sector_size));
+    let sector = sector_of(&geometry)?;
     let length = sector.max(SUPERBLOCK_SIZE);
     let skip = workspace.as_ptr().align_offset(alignment_of(&geometry)?);
     let buffer = workspace.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
@@ -248,8 +256,12 @@ fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) ->
     if !shifts || sb.pending < 2 || sb.pending > 1 << 20 || sb.journal_units < 3 || sb.journal_units > 1 << 20 {
         return Err(damage());
     }
-    if geometry.sector_size != 1 << sb.sector_shift.min(31) || sb.sector_shift > sb.unit_shift {
-        return Err(Error::BadParameter("the device's sectors are not of the size that the pool was formatted with"));
+    if sb.sector_shift > sb.unit_shift {
+        return Err(damage());
+    }
+    let pool = 1u32 << sb.sector_shift;
+    if geometry.sector_size != pool {
+        return Err(Error::WrongSectorSize { pool, device: geometry.sector_size });
     }
     let spb = 1u64 << (sb.block_shift - sb.sector_shift);
     if sb.total > 1 << 48 || sb.total == 0 || sb.cursor >= sb.total {
@@ -299,7 +311,7 @@ pub(crate) fn identify<B: BlockDevice>(
     if geometry.sector_size != sector_size {
         return Err(Error::BadParameter("the base device must have sectors of the pool's size"));
     }
-    let length = index(u64::from(sector_size));
+    let length = sector_of(&geometry)?;
     let skip = buffer.as_ptr().align_offset(alignment_of(&geometry)?);
     let buffer = buffer.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
     let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;

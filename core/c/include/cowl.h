@@ -183,6 +183,10 @@ enum cowl_status
      */
     COWL_STATUS_BUDGET_TOO_SMALL = -21,
     /**
+     * The pool was formatted on a device with sectors of `needed` bytes; this one has sectors of `actual`.
+     */
+    COWL_STATUS_WRONG_SECTOR_SIZE = -22,
+    /**
      * Misuse: a pointer is NULL, not aligned, or leads into the pool's own memory. `reason` says which.
      */
     COWL_STATUS_BAD_POINTER = -64,

@@ -59,6 +59,8 @@ pub enum Status {
     Exhausted = -20,
     /// The budget of a step is too small: `needed`.
     BudgetTooSmall = -21,
+    /// The pool was formatted on a device with sectors of `needed` bytes; this one has sectors of `actual`.
+    WrongSectorSize = -22,
     /// Misuse: a pointer is NULL, not aligned, or leads into the pool's own memory. `reason` says which.
     BadPointer = -64,
     /// Misuse: this is no mounted pool, or no transfer or question of this pool.
@@ -193,6 +195,10 @@ impl From<Error<DeviceFault>> for Failure {
             Error::Corrupt { what, block } => Self { object: Object::of(what), block, ..Self::new(Status::Corrupt) },
             Error::WorkspaceTooSmall { needed } => Self::memory(needed),
             Error::DeviceTooSmall { needed, actual } => Self { needed, actual, ..Self::new(Status::DeviceTooSmall) },
+            Error::WrongSectorSize { pool, device } => {
+                let (needed, actual) = (u64::from(pool), u64::from(device));
+                Self { needed, actual, ..Self::new(Status::WrongSectorSize) }
+            }
             Error::BadParameter(reason) => Self::with_reason(Status::BadParameter, reason),
             Error::WrongBase => Self::new(Status::WrongBase),
             Error::NoSpace { missing } => Self { needed: missing, ..Self::new(Status::NoSpace) },
@@ -237,6 +243,7 @@ pub extern "C" fn cowl_status_text(status: i32) -> *const c_char {
         -19 => c"a name has 1 to 63 bytes of UTF-8 without control characters, a description at most 767 bytes",
         -20 => c"the pool has used up its layer numbers or epochs",
         -21 => c"the budget is too small",
+        -22 => c"the device's sectors are not of the size that the pool was made on",
         -64 => c"a pointer is NULL, not aligned, or leads into the pool's own memory",
         -65 => c"this is no mounted pool, or nothing of this pool",
         -66 => c"a callback called the pool that called it",

@@ -119,6 +119,9 @@ impl From<Error<DeviceError>> for Failure {
             }
             Error::DeviceTooSmall { .. } => (Kind::Refused, "give a larger --size"),
             Error::BadParameter(_) | Error::OutOfRange { .. } | Error::BadName => (Kind::Usage, "see `cowl help VERB`"),
+            Error::WrongSectorSize { .. } => {
+                (Kind::Refused, "open it on a device whose sectors are of the size that it was made on")
+            }
             Error::WrongBase => (Kind::Refused, "give the image that the pool was formatted on with --base"),
             Error::NoSpace { .. } => (
                 Kind::NoSpace,
