@@ -147,7 +147,7 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn release_catalog(&mut self, block: u64) -> Outcome<(), D> {
         if self.sb.spares.len() + self.spares_next.len() < SPARES {
             self.check_pointer(Object::Catalog, block)?;
-            let _ = self.spares_next.push(block);
+            self.spares_next.push(block);
             self.sb.free += 1;
             return Ok(());
         }
@@ -174,7 +174,7 @@ impl<D: BlockDevice> Store<'_, D> {
             };
             self.space_mark(block, true)?;
             self.sb.free += 1;
-            let _ = self.sb.spares.push(block);
+            self.sb.spares.push(block);
         }
         Ok(())
     }

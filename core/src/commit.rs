@@ -14,7 +14,7 @@ use crate::{
     catalog::Open,
     device::BlockDevice,
     error::{Error, Object},
-    format::{Entry, MergeMode, Record, SPARES, UNIT_HEADER, Unit},
+    format::{Entry, MergeMode, Record, SPARES, Spares, UNIT_HEADER, Unit},
     pending::Item,
     store::{Outcome, Store},
     tree::Tree,
@@ -47,9 +47,9 @@ impl<D: BlockDevice> Store<'_, D> {
         self.writable()?;
         self.check_idle()?;
         let generation = self.durable.generation.checked_add(1).ok_or(Error::Exhausted)?;
-        self.sb = self.durable.clone();
+        self.sb = self.durable;
         self.sb.generation = generation;
-        self.spares_next.clear();
+        self.spares_next = Spares::default();
         self.began = (self.window.position(self.layout.total), self.window.taken);
         self.building = true;
         self.heads.clear();
@@ -88,8 +88,8 @@ impl<D: BlockDevice> Store<'_, D> {
         crate::logging::event!(debug, "checkpoint {} dropped, poisoned: {}", self.sb.generation, self.poisoned);
         self.cache.drop_dirty();
         self.cache.unpin_all();
-        self.sb = self.durable.clone();
-        self.spares_next.clear();
+        self.sb = self.durable;
+        self.spares_next = Spares::default();
         self.window.rewind(self.began.0, self.began.1);
         self.heads.clear();
         self.building = false;
@@ -98,8 +98,8 @@ impl<D: BlockDevice> Store<'_, D> {
     fn commit(&mut self) -> Outcome<(), D> {
         self.refill_spares()?;
         let freed = core::mem::take(&mut self.spares_next);
-        for block in freed {
-            let _ = self.sb.spares.push(block);
+        for block in freed.iter() {
+            self.sb.spares.push(block);
         }
         let applied = self.pending.len();
         self.clean_all(false)?;
@@ -107,7 +107,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.barrier()?;
         self.write_superblock()?;
         self.barrier()?;
-        self.durable = self.sb.clone();
+        self.durable = self.sb;
         self.building = false;
         self.cache.drop_dirty();
         self.pending.clear();

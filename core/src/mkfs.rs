@@ -9,7 +9,8 @@ use crate::{
     device::{BlockDevice, Geometry},
     error::Error,
     format::{
-        BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, SUPERBLOCKS, SpaceEntry, Superblock, VERSION,
+        BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, SUPERBLOCKS, SpaceEntry, Spares, Superblock,
+        VERSION,
     },
     mount::{needed_for, read_superblocks},
     store::{Outcome, Store},
@@ -166,7 +167,7 @@ fn plan<E>(geometry: &Geometry, options: &FormatOptions, base: BaseIdentity) -> 
         deleted: 0,
         staged: 0,
         base,
-        spares: heapless::Vec::new(),
+        spares: Spares::default(),
     };
     let least = fixed + u64::from(options.pending) * 3 + 80;
     if total < least {

@@ -12,7 +12,9 @@ use crate::{
     checksum::{Checksum, crc32c},
     device::{BlockDevice, Geometry},
     error::{Error, Object},
-    format::{BaseIdentity, MAGIC, SUPERBLOCK_SIZE, SUPERBLOCKS, Superblock, VERSION, height_for, height_limit},
+    format::{
+        BaseIdentity, MAGIC, SUPERBLOCK_SIZE, SUPERBLOCKS, Spares, Superblock, VERSION, height_for, height_limit,
+    },
     logging::event,
     mkfs::FormatOptions,
     pending::{PENDING_ITEM, Pending},
@@ -85,6 +87,8 @@ const fn bytes_for(block_size: usize, pending: usize, map: usize, space: usize, 
 impl<'w, D: BlockDevice> Store<'w, D> {
     /// Divides the workspace and sets up a store that has read nothing. A base device may want its buffers aligned to more than the
     /// pool's own device does.
+    // In place: a store is large, and every move of it would cost that much stack.
+    #[inline(always)]
     pub(crate) fn new(
         device: D,
         workspace: &'w mut [u8],
@@ -115,8 +119,8 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             scratch,
             window: Window::default(),
             checksum,
-            durable: sb.clone(),
-            spares_next: heapless::Vec::new(),
+            durable: sb,
+            spares_next: Spares::default(),
             layout,
             spb: wide(block_size) / u64::from(geometry.sector_size),
             sector_size: index(u64::from(geometry.sector_size)),
@@ -210,11 +214,11 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
                 continue;
             }
             traces |= buffer.starts_with(MAGIC);
-            let found =
-                Superblock::decode(buffer, checksum).filter(|sb| slot == 0 || u32::from(sb.block_shift) == shift);
-            let Some(found) = found else { continue };
-            match newest.as_ref().map_or(Ordering::Less, |sb| sb.generation.cmp(&found.generation)) {
-                Ordering::Less => (newest, copies) = (Some(found), 1),
+            let found = Superblock::look(buffer, checksum);
+            let found = found.filter(|(_, block_shift)| slot == 0 || u32::from(*block_shift) == shift);
+            let Some((generation, _)) = found else { continue };
+            match newest.as_ref().map_or(Ordering::Less, |sb| sb.generation.cmp(&generation)) {
+                Ordering::Less => (newest, copies) = (Superblock::decode(buffer, checksum), 1),
                 Ordering::Equal => copies += 1,
                 Ordering::Greater => {}
             }

@@ -89,11 +89,11 @@ impl<'w, D: BlockDevice> Pool<'w, D> {
     /// # Power loss
     /// Nothing is written: as before.
     pub fn mount(device: D, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
-        let store = Store::mount(device, workspace, options, 1)?;
-        if store.sb.base != BaseIdentity::default() {
-            return Err(Error::WrongBase);
+        match Store::mount(device, workspace, options, 1) {
+            Ok(store) if store.sb.base != BaseIdentity::default() => Err(Error::WrongBase),
+            Ok(store) => Ok(Self { store, base: NoBase::new() }),
+            Err(error) => Err(error),
         }
-        Ok(Self { store, base: NoBase::new() })
     }
 }
 

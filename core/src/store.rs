@@ -35,7 +35,7 @@ pub(crate) struct Store<'w, D> {
     pub(crate) sb: Superblock,
     pub(crate) building: bool,
     /// Blocks that this checkpoint frees and that the next one may take for the catalog.
-    pub(crate) spares_next: heapless::Vec<u64, { crate::format::SPARES }>,
+    pub(crate) spares_next: crate::format::Spares,
     pub(crate) layout: Layout,
     /// Sectors in a block.
     pub(crate) spb: u64,

@@ -4,8 +4,8 @@ use std::{env, fs, path::PathBuf};
 
 /// Instruction set; KiB of flash and of memory.
 const MACHINES: [(&str, u32, u32); 3] = [
-    ("thumbv6m-none-eabi", 256, 16),    // microbit
-    ("thumbv7m-none-eabi", 256, 64),    // lm3s6965evb
+    ("thumbv6m-none-eabi", 256, 16),       // microbit
+    ("thumbv7m-none-eabi", 256, 64),       // lm3s6965evb
     ("thumbv7em-none-eabihf", 4096, 4096), // mps2-an386
 ];
 

@@ -19,10 +19,9 @@ pub use perform::{Fault, Silent, Wanted, Witness};
 pub use script::{Action, HANDED, LIFE, MARK, Outcome, Piece, SCRATCH, Step, VISIT};
 
 use cowl::{BlockDevice, Error, FormatOptions, MountOptions, Pool};
-use perform::Player;
 
 /// Bytes of memory for the pool.
-pub const WORKSPACE: usize = 8 << 10;
+pub const WORKSPACE: usize = 6 << 10;
 /// Bytes of memory for the data that the machine itself writes and compares.
 pub const BUFFER: usize = 2 * 512;
 /// Sectors of the disk that the life is written for.
@@ -55,25 +54,46 @@ pub fn run<D: BlockDevice, W: Witness>(
     buffer: &mut [u8; BUFFER],
     witness: &mut W,
 ) -> Result<Done, Fault<D::Error>> {
-    let handed = match Pool::mount(&mut *device, workspace, &MountOptions::default()) {
-        Ok(mut pool) => pool.find(HANDED).map_err(Fault::at_start)?.is_some(),
-        Err(Error::NotAPool) => {
-            Pool::format(&mut *device, workspace, &format_options()).map_err(Fault::at_start)?;
-            play(device, workspace, buffer, witness, LIFE)?;
-            return Ok(Done::Lived);
+    match task(device, workspace)? {
+        Done::Lived => play(device, workspace, buffer, witness, LIFE).map(|()| Done::Lived),
+        Done::Visited => play(device, workspace, buffer, witness, VISIT).map(|()| Done::Visited),
+        Done::Recovered => recover(device, workspace, buffer, witness).map(|()| Done::Recovered),
+    }
+}
+
+/// What is to be done; if there is no pool yet it is made.
+#[inline(never)]
+fn task<D: BlockDevice>(device: &mut D, workspace: &mut [u8; WORKSPACE]) -> Result<Done, Fault<D::Error>> {
+    match Pool::mount(&mut *device, workspace, &MountOptions::default()) {
+        Ok(mut pool) => {
+            let handed = pool.find(HANDED).map_err(Fault::at_start)?.is_some();
+            return Ok(if handed { Done::Visited } else { Done::Recovered });
         }
+        Err(Error::NotAPool) => {}
+        Err(error) => return Err(Fault::at_start(error)),
+    }
+    Pool::format(device, workspace, &format_options()).map_err(Fault::at_start)?;
+    Ok(Done::Lived)
+}
+
+/// The power was cut.
+#[inline(never)]
+fn recover<D: BlockDevice, W: Witness>(
+    device: &mut D,
+    workspace: &mut [u8; WORKSPACE],
+    buffer: &mut [u8; BUFFER],
+    witness: &mut W,
+) -> Result<(), Fault<D::Error>> {
+    let mut mounted = Pool::mount(device, workspace, &MountOptions::default());
+    let actions = match mounted {
+        Ok(ref mut pool) => perform::recover(pool, buffer, witness)?,
         Err(error) => return Err(Fault::at_start(error)),
     };
-    if handed {
-        play(device, workspace, buffer, witness, VISIT)?;
-        return Ok(Done::Visited);
-    }
-    let pool = Pool::mount(device, workspace, &MountOptions::default()).map_err(Fault::at_start)?;
-    Player::new(pool, buffer, witness, 0).recover()?;
-    Ok(Done::Recovered)
+    perform::unmount(&mut mounted, witness, actions)
 }
 
 /// Each part in a mount of its own.
+#[inline(never)]
 fn play<D: BlockDevice, W: Witness>(
     device: &mut D,
     workspace: &mut [u8; WORKSPACE],
@@ -83,12 +103,13 @@ fn play<D: BlockDevice, W: Witness>(
 ) -> Result<(), Fault<D::Error>> {
     let mut actions = 0;
     for part in parts {
-        let pool = Pool::mount(&mut *device, workspace, &MountOptions::default()).map_err(Fault::at_start)?;
-        let mut player = Player::new(pool, buffer, witness, actions);
-        for step in *part {
-            player.step(step)?;
-        }
-        actions = player.unmount()?;
+        let mut mounted = Pool::mount(&mut *device, workspace, &MountOptions::default());
+        actions = match mounted {
+            Ok(ref mut pool) => perform::part(pool, buffer, witness, actions, part)?,
+            Err(error) => return Err(Fault::at_start(error)),
+        };
+        perform::unmount(&mut mounted, witness, actions)?;
+        actions += 1;
     }
     Ok(())
 }

@@ -69,8 +69,8 @@ impl Witness for Silent {
 }
 
 /// A mounted pool, and who plays on it.
-pub(crate) struct Player<'a, D: BlockDevice, W> {
-    pool: Pool<'a, D>,
+pub(crate) struct Player<'a, 'w, D: BlockDevice, W> {
+    pool: &'a mut Pool<'w, D>,
     buffer: &'a mut [u8; BUFFER],
     witness: &'a mut W,
     actions: u32,
@@ -78,11 +78,7 @@ pub(crate) struct Player<'a, D: BlockDevice, W> {
 
 type Result<T, D> = core::result::Result<T, Fault<<D as BlockDevice>::Error>>;
 
-impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
-    pub(crate) fn new(pool: Pool<'a, D>, buffer: &'a mut [u8; BUFFER], witness: &'a mut W, actions: u32) -> Self {
-        Self { pool, buffer, witness, actions }
-    }
-
+impl<'a, 'w, D: BlockDevice, W: Witness> Player<'a, 'w, D, W> {
     /// Works off one step.
     pub(crate) fn step(&mut self, step: &Step) -> Result<(), D> {
         match *step {
@@ -116,17 +112,8 @@ impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
         }
     }
 
-    /// Ends the mount in order; the number of actions so far.
-    pub(crate) fn unmount(self) -> Result<u32, D> {
-        self.witness.begins(&Action::Unmount);
-        let action = self.actions;
-        self.pool.unmount().map_err(|error| Fault { action, what: Wanted::Success(error) })?;
-        self.witness.ended(&Action::Unmount, Outcome::Done(None));
-        Ok(action + 1)
-    }
-
     /// After a power cut: the pool is whole, work goes on, and a mark is left.
-    pub(crate) fn recover(mut self) -> Result<(), D> {
+    pub(crate) fn recover(&mut self) -> Result<(), D> {
         self.check()?;
         self.idle()?;
         if self.find(MARK)?.is_none() && self.leave_mark()? == Outcome::Full {
@@ -134,14 +121,14 @@ impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
             self.idle()?;
             self.leave_mark()?;
         }
-        self.check()?;
-        self.unmount().map(drop)
+        self.check()
     }
 
     /// Makes the volume [`MARK`] and writes to it; all of it or nothing.
+    #[inline(never)]
     fn leave_mark(&mut self) -> Result<Outcome, D> {
         let action = Action::Create(MARK, 2);
-        let create = |pool: &mut Pool<'a, D>| pool.create(&named(MARK), 2, LayerFlags::GUARANTEED).map(made);
+        let create = |pool: &mut Pool<'w, D>| pool.create(&named(MARK), 2, LayerFlags::GUARANTEED).map(made);
         let outcome = self.may_be_full(action, create)?;
         if outcome != Outcome::Full {
             self.step(&Step::Write(Piece { layer: MARK, sector: 0, count: 2, tag: 0xf000 }))?;
@@ -150,11 +137,13 @@ impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
         Ok(outcome)
     }
 
+    #[inline(never)]
     fn create(&mut self, name: &'static str, sectors: u64, flags: LayerFlags) -> Result<(), D> {
-        let create = |pool: &mut Pool<'a, D>| pool.create(&named(name), sectors, flags).map(made);
+        let create = |pool: &mut Pool<'w, D>| pool.create(&named(name), sectors, flags).map(made);
         self.act(Action::Create(name, sectors), create)
     }
 
+    #[inline(never)]
     fn snapshot(&mut self, volume: &'static str, name: &'static str, attachment: Option<Piece>) -> Result<(), D> {
         let id = self.id(volume)?;
         let staged = match attachment {
@@ -165,6 +154,7 @@ impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
         self.act(Action::Snapshot(volume, name), |pool| pool.snapshot_all(&[of]).map(made))
     }
 
+    #[inline(never)]
     fn stage(&mut self, piece: Piece) -> Result<LayerId, D> {
         let mut staged = LayerId(0);
         self.act(Action::Stage, |pool| {
@@ -182,6 +172,7 @@ impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
         Ok(staged)
     }
 
+    #[inline(never)]
     fn rollback(&mut self, volume: &'static str, snapshot: &'static str, keep: Option<&'static str>) -> Result<(), D> {
         let (id, to) = (self.id(volume)?, self.id(snapshot)?);
         let kept = keep.map(named);
@@ -192,6 +183,7 @@ impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
     }
 
     /// Merge in the smallest steps that work.
+    #[inline(never)]
     fn idle(&mut self) -> Result<(), D> {
         loop {
             let mut idle = false;
@@ -209,6 +201,7 @@ impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
         }
     }
 
+    #[inline(never)]
     fn fill(&mut self, volume: &'static str, tag: u64) -> Result<(), D> {
         let id = self.id(volume)?;
         for sector in 0.. {
@@ -223,12 +216,15 @@ impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
         Ok(())
     }
 
+    #[inline(never)]
     fn check(&mut self) -> Result<(), D> {
-        let checked = self.pool.check(self.buffer, true, &mut |_| {}).map_err(|error| self.wrong(Wanted::Success(error)))?;
+        let checked =
+            self.pool.check(self.buffer, true, &mut |_| {}).map_err(|error| self.wrong(Wanted::Success(error)))?;
         if checked.findings == 0 { Ok(()) } else { Err(self.wrong(Wanted::NoFindings(checked.findings))) }
     }
 
     /// Sectors two by two.
+    #[inline(never)]
     fn pairs(&mut self, piece: Piece, each: fn(&mut Self, LayerId, Piece) -> Result<(), D>) -> Result<(), D> {
         let id = self.id(piece.layer)?;
         let end = piece.sector + piece.count;
@@ -247,7 +243,9 @@ impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
 
     fn expect(&mut self, id: LayerId, piece: Piece) -> Result<(), D> {
         let bytes = filled(self.buffer, piece.count, !piece.tag);
-        self.pool.read(id, piece.sector, bytes).map_err(|error| Fault { action: self.actions, what: Wanted::Success(error) })?;
+        self.pool
+            .read(id, piece.sector, bytes)
+            .map_err(|error| Fault { action: self.actions, what: Wanted::Success(error) })?;
         if bytes.chunks(8).all(|word| word == piece.tag.to_le_bytes()) {
             return Ok(());
         }
@@ -259,6 +257,7 @@ impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
         self.find(name)?.ok_or(self.wrong(Wanted::Layer(name)))
     }
 
+    #[inline(never)]
     fn find(&mut self, name: &'static str) -> Result<Option<LayerId>, D> {
         let found = self.pool.find(name).map_err(|error| self.wrong(Wanted::Success(error)))?;
         Ok(found.map(|info| info.id))
@@ -267,20 +266,20 @@ impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
     fn act(
         &mut self,
         action: Action,
-        call: impl FnOnce(&mut Pool<'a, D>) -> core::result::Result<Outcome, Error<D::Error>>,
+        call: impl FnOnce(&mut Pool<'w, D>) -> core::result::Result<Outcome, Error<D::Error>>,
     ) -> Result<(), D> {
         self.witness.begins(&action);
-        let result = call(&mut self.pool);
+        let result = call(self.pool);
         self.ended(action, result, false).map(drop)
     }
 
     fn may_be_full(
         &mut self,
         action: Action,
-        call: impl FnOnce(&mut Pool<'a, D>) -> core::result::Result<Outcome, Error<D::Error>>,
+        call: impl FnOnce(&mut Pool<'w, D>) -> core::result::Result<Outcome, Error<D::Error>>,
     ) -> Result<Outcome, D> {
         self.witness.begins(&action);
-        let result = call(&mut self.pool);
+        let result = call(self.pool);
         self.ended(action, result, true)
     }
 
@@ -303,6 +302,49 @@ impl<'a, D: BlockDevice, W: Witness> Player<'a, D, W> {
     fn wrong(&self, what: Wanted<D::Error>) -> Fault<D::Error> {
         Fault { action: self.actions, what }
     }
+}
+
+/// A pool as it was mounted. It is handed around as it is: every move would cost its size in stack.
+pub(crate) type Mounted<'w, D> = core::result::Result<Pool<'w, D>, Error<<D as BlockDevice>::Error>>;
+
+/// Works off the steps; the number of actions so far.
+pub(crate) fn part<D: BlockDevice, W: Witness>(
+    pool: &mut Pool<'_, D>,
+    buffer: &mut [u8; BUFFER],
+    witness: &mut W,
+    actions: u32,
+    steps: &[Step],
+) -> Result<u32, D> {
+    let mut player = Player { pool, buffer, witness, actions };
+    for step in steps {
+        player.step(step)?;
+    }
+    Ok(player.actions)
+}
+
+/// After a power cut; the number of actions.
+pub(crate) fn recover<D: BlockDevice, W: Witness>(
+    pool: &mut Pool<'_, D>,
+    buffer: &mut [u8; BUFFER],
+    witness: &mut W,
+) -> Result<u32, D> {
+    let mut player = Player { pool, buffer, witness, actions: 0 };
+    player.recover()?;
+    Ok(player.actions)
+}
+
+/// Ends a mount in order. The pool moves into this function's stack, not into its caller's.
+#[inline(never)]
+pub(crate) fn unmount<D: BlockDevice>(
+    mounted: &mut Mounted<'_, D>,
+    witness: &mut impl Witness,
+    action: u32,
+) -> Result<(), D> {
+    let Ok(pool) = core::mem::replace(mounted, Err(Error::Poisoned)) else { return Ok(()) };
+    witness.begins(&Action::Unmount);
+    pool.unmount().map_err(|error| Fault { action, what: Wanted::Success(error) })?;
+    witness.ended(&Action::Unmount, Outcome::Done(None));
+    Ok(())
 }
 
 fn named(name: &'static str) -> Attributes<'static> {

@@ -4,9 +4,7 @@
 
 mod port;
 
-use cowl::{
-    Attributes, Error, FormatOptions, LayerFlags, LayerId, MountOptions, Pool, SnapshotOf,
-};
+use cowl::{Attributes, Error, FormatOptions, LayerFlags, LayerId, MountOptions, Pool, SnapshotOf};
 use port::{Failed, Port, input, output};
 
 type Result<T> = core::result::Result<T, Error<Failed>>;
