@@ -74,7 +74,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 _ => return Err(Error::HoldsPool),
             }
         }
-        let mut store = Self::new(device, workspace, sb, options.checksum, needed, 1)?;
+        let mut store = Self::new(device, workspace, &sb, options.checksum, needed, 1)?;
         store.wipe(block_size)?;
         store.fresh = false;
         store.window.restart(0);

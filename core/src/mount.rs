@@ -88,11 +88,12 @@ impl<'w, D: BlockDevice> Store<'w, D> {
     /// Divides the workspace and sets up a store that has read nothing. A base device may want its buffers aligned to more than the
     /// pool's own device does.
     // In place: a store is large, and every move of it would cost that much stack.
+    #[allow(clippy::inline_always)]
     #[inline(always)]
     pub(crate) fn new(
         device: D,
         workspace: &'w mut [u8],
-        sb: Superblock,
+        sb: &Superblock,
         checksum: Checksum,
         needed: usize,
         base_alignment: u32,
@@ -119,7 +120,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             scratch,
             window: Window::default(),
             checksum,
-            durable: sb,
+            durable: *sb,
             spares_next: Spares::default(),
             layout,
             spb: wide(block_size) / u64::from(geometry.sector_size),
@@ -139,7 +140,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             heads: heapless::Deque::new(),
             began: (0, 0),
             stats: Stats::default(),
-            sb,
+            sb: *sb,
         })
     }
 
@@ -157,7 +158,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         let sb = read_superblocks(&mut device, workspace, options.checksum)?;
         check_superblock(&sb, &geometry, options.read_only || geometry.read_only)?;
         let needed = needed_for(&sb);
-        let mut store = Self::new(device, workspace, sb, options.checksum, needed, base_alignment)?;
+        let mut store = Self::new(device, workspace, &sb, options.checksum, needed, base_alignment)?;
         store.stats.flushes = 1;
         store.read_only = options.read_only || geometry.read_only;
         store.window.restart(store.sb.cursor);
