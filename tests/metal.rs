@@ -183,8 +183,8 @@ fn a_power_cut_at_every_write_leaves_a_pool_that_recovers() {
 #[test]
 fn every_machine_recovers_by_itself() {
     let lived = Reference::of_life();
-    let cuts = cuts::sample(&lived, 12);
-    assert_eq!(cuts.len(), 12);
+    let cuts = cuts::sample(&lived, 6);
+    assert_eq!(cuts.len(), 6);
     on_each_machine(|machine, directory| {
         let disk = directory.join("disk.img");
         let few = if machine.is_slow() { 1 } else { cuts.len() };

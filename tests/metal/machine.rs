@@ -74,8 +74,8 @@ const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVM
 /// QEMU's exit code for x86 firmware that has written 16 to the exit device.
 const X86_DONE: i32 = 33;
 
-/// Builds one after the other: cargo would lock the directory anyway.
-static BUILDING: Mutex<()> = Mutex::new(());
+/// What has been built: each once, one after the other, for cargo would lock the directory anyway.
+static BUILT: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// The workspace of the firmware.
 pub fn workspace() -> PathBuf {
@@ -89,8 +89,13 @@ fn target_directory() -> PathBuf {
 
 /// Builds a package for a target and returns where its programs are.
 pub fn build(package: &str, target: &str, arguments: &[&str]) -> PathBuf {
-    let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = target_directory();
+    let programs = directory.join(target).join("release");
+    let key = format!("{package} {target} {arguments:?}");
+    if built.contains(&key) {
+        return programs;
+    }
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--release", "--quiet", "--package", package, "--target", target, "--target-dir"])
         .arg(&directory)
@@ -100,7 +105,8 @@ pub fn build(package: &str, target: &str, arguments: &[&str]) -> PathBuf {
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{package} for {target}: {}", String::from_utf8_lossy(&output.stderr));
-    directory.join(target).join("release")
+    built.push(key);
+    programs
 }
 
 /// The compiler has the standard library of this target.
