@@ -75,7 +75,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let total = self.layout.total;
         while self.window.searched < total && self.window.is_empty() {
             let start = self.window.start;
-            let at = (start + self.window.searched) % total;
+            let at = (start + self.window.searched) % total.max(1);
             let (end, position_of_end) = if at >= start { (total, total - start) } else { (start, total) };
             match self.free_run(at, end)? {
                 None => self.window.searched = position_of_end,
@@ -99,7 +99,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// Takes in more extents of the bitmap that the last one came from.
     fn refill_group(&mut self, end: u64) -> Outcome<(), D> {
         while !self.window.is_full() {
-            let at = (self.window.start + self.window.searched) % self.layout.total;
+            let at = (self.window.start + self.window.searched) % self.layout.total.max(1);
             if at >= end || self.window.searched >= self.layout.total {
                 break;
             }

@@ -291,7 +291,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             store.checkpoint()?;
         }
         let (total, part) = (store.layout.total, wide(scratch.len()) * 8);
-        let visits = total.saturating_sub(store.sb.free).saturating_mul(total.div_ceil(part));
+        let walks = total / part.max(1) + u64::from(!total.is_multiple_of(part.max(1)));
+        let visits = total.saturating_sub(store.sb.free).saturating_mul(walks);
         let mut run = Run {
             bitmap: scratch,
             report,

@@ -134,7 +134,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// uses, so that a sparse file below stays small.
     fn next_cursor(&self) -> u64 {
         let total = self.layout.total;
-        let next = (self.window.start + self.window.position(total)) % total;
+        let next = (self.window.start + self.window.position(total)) % total.max(1);
         let used = total.saturating_sub(self.sb.free);
         if next > used + used / 4 + 1024 { 0 } else { next }
     }
@@ -326,7 +326,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// First sector of a place of the journal.
     pub(crate) fn unit_sector(&self, place: u32) -> u64 {
-        let unit_sectors = (1u64 << self.sb.unit_shift) / self.sector_size as u64;
+        let unit_sectors = (1u64 << self.sb.unit_shift) / (self.sector_size as u64).max(1);
         crate::format::GROUP_START * self.spb + u64::from(place) * unit_sectors
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::{
     admit::refused,
-    bytes::wide,
+    bytes::{Power, wide},
     catalog::Open,
     device::BlockDevice,
     error::Error,
@@ -109,7 +109,7 @@ impl<D: BlockDevice> Store<'_, D> {
         flags: LayerFlags,
     ) -> Outcome<LayerId, D> {
         let name = self.free_name(attributes.name, 0)?;
-        let blocks = sectors.div_ceil(self.spb);
+        let blocks = self.spb.ceil(sectors);
         if blocks == 0 || blocks > 1 << 48 {
             return Err(Error::BadParameter("a volume has from one sector to 2^48 blocks"));
         }
@@ -315,8 +315,8 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut open = self.new_layer(attributes, name, LayerKind::Attachment)?;
         open.layer.flags = LayerFlags::STAGED;
         open.layer.length = length;
-        open.layer.sectors = length.div_ceil(wide(self.sector_size)).max(1);
-        if open.layer.sectors.div_ceil(self.spb) > 1 << 48 {
+        open.layer.sectors = Power::of_two(self.sector_size.trailing_zeros()).ceil(length).max(1);
+        if self.spb.ceil(open.layer.sectors) > 1 << 48 {
             return Err(Error::BadParameter("an attachment has at most 2^48 blocks"));
         }
         open.layer.height = self.height_of(open.layer.sectors);

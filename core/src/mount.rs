@@ -7,7 +7,7 @@
 use core::cmp::Ordering;
 
 use crate::{
-    bytes::{index, wide},
+    bytes::{Power, index, padding, split, wide},
     cache::Cache,
     checksum::{Checksum, crc32c},
     device::{BlockDevice, Geometry},
@@ -104,14 +104,15 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         if alignment > block_size {
             return Err(Error::BadParameter("a device wants its buffers aligned to more than the size of a block"));
         }
-        let skip = workspace.as_ptr().align_offset(alignment);
+        let skip = padding(workspace, alignment);
         let table = index(u64::from(sb.pending)) * PENDING_ITEM;
         if workspace.len() < needed.saturating_add(skip) {
             return Err(Error::WorkspaceTooSmall { needed: needed.saturating_add(skip) });
         }
-        let (_, workspace) = workspace.split_at_mut(skip);
-        let (scratch, workspace) = workspace.split_at_mut(block_size);
-        let (cache, table) = workspace.split_at_mut(workspace.len() - table);
+        let (_, workspace) = split(workspace, skip);
+        let (scratch, workspace) = split(workspace, block_size);
+        let cache = workspace.len().saturating_sub(table);
+        let (cache, table) = split(workspace, cache);
         let layout = sb.layout();
         Ok(Self {
             device,
@@ -123,7 +124,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             durable: *sb,
             spares_next: Spares::default(),
             layout,
-            spb: wide(block_size) / u64::from(geometry.sector_size),
+            spb: Power::of_two(u32::from(sb.block_shift.saturating_sub(sb.sector_shift))),
             sector_size: index(u64::from(geometry.sector_size)),
             alignment,
             building: false,
@@ -192,7 +193,7 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
     let geometry = device.geometry();
     let sector = index(u64::from(geometry.sector_size));
     let length = sector.max(SUPERBLOCK_SIZE);
-    let skip = workspace.as_ptr().align_offset(alignment_of(&geometry)?);
+    let skip = padding(workspace, alignment_of(&geometry)?);
     let buffer = workspace.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
     let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
     let mut newest: Option<Superblock> = None;
@@ -281,7 +282,7 @@ fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) ->
 /// The smallest workspace for this pool as it is.
 pub(crate) fn needed_for(sb: &Superblock) -> usize {
     let shift = u32::from(sb.block_shift);
-    let groups = sb.total.div_ceil(8 << shift);
+    let groups = Power::of_two(shift + 3).ceil(sb.total);
     let space = usize::from(height_for(groups, shift - 4)) + 1 - usize::from(groups <= 1);
     let catalog = usize::from(sb.catalog_height) + 1;
     bytes_for(1 << shift, index(u64::from(sb.pending)), usize::from(sb.max_height), space, catalog.max(2))
@@ -305,7 +306,7 @@ pub(crate) fn identify<B: BlockDevice>(
         return Err(Error::BadParameter("the base device must have sectors of the pool's size"));
     }
     let length = index(u64::from(sector_size));
-    let skip = buffer.as_ptr().align_offset(alignment_of(&geometry)?);
+    let skip = padding(buffer, alignment_of(&geometry)?);
     let buffer = buffer.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
     let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
     let mut fingerprint = 0;

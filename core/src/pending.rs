@@ -160,7 +160,11 @@ impl<'w> Pending<'w> {
             Ok(i) => self.set(i, item),
             Err(_) if self.is_full() => return false,
             Err(i) => {
-                self.order.copy_within(i * PLACE..self.length * PLACE, (i + 1) * PLACE);
+                let end = self.length.saturating_add(1) * PLACE;
+                let behind = self.order.get_mut(i * PLACE..end).unwrap_or(&mut []);
+                if behind.len() >= PLACE {
+                    behind.copy_within(..behind.len() - PLACE, PLACE);
+                }
                 put_u32(self.order, i * PLACE, u32::try_from(self.length).unwrap_or(u32::MAX));
                 self.length += 1;
                 self.set(i, item);

@@ -1,7 +1,7 @@
 //! The pool: the one type that everything is asked of.
 
 use crate::{
-    bytes::{index, wide},
+    bytes::{index, padding, wide},
     checksum::Checksum,
     device::{BlockDevice, NoBase},
     error::Error,
@@ -336,7 +336,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// The buffer lies as the device wants it.
     pub(crate) fn is_aligned(&self, buffer: &[u8]) -> bool {
-        self.alignment <= 1 || buffer.as_ptr().align_offset(self.alignment) == 0
+        padding(buffer, self.alignment) == 0
     }
 
     /// Sectors in a buffer; an error if it is not a whole number of them.

@@ -5,7 +5,7 @@
 //! called in `commit.rs`, `mount.rs` and `mkfs.rs` alone.
 
 use crate::{
-    bytes::{index, put_u32},
+    bytes::{Power, index, put_u32},
     cache::{CATALOG_ROOT, Cache, SPACE_ROOT, Slot},
     catalog::Head,
     checksum::Checksum,
@@ -38,7 +38,7 @@ pub(crate) struct Store<'w, D> {
     pub(crate) spares_next: crate::format::Spares,
     pub(crate) layout: Layout,
     /// Sectors in a block.
-    pub(crate) spb: u64,
+    pub(crate) spb: Power,
     pub(crate) sector_size: usize,
     pub(crate) alignment: usize,
     /// Number of the next journal unit.

@@ -11,7 +11,7 @@
 //! ```
 
 use crate::{
-    bytes::{array, put, put_u8, put_u16, put_u32, put_u48, put_u64, u8_at, u16_at, u32_at, u48_at, u64_at},
+    bytes::{Power, array, put, put_u8, put_u16, put_u32, put_u48, put_u64, u8_at, u16_at, u32_at, u48_at, u64_at},
     checksum::Checksum,
     format::{Entry, Layout, SpaceEntry},
 };
@@ -207,7 +207,7 @@ impl Superblock {
     pub fn layout(&self) -> Layout {
         let block_shift = u32::from(self.block_shift).min(63);
         let journal = u64::from(self.journal_units).checked_shl(u32::from(self.unit_shift)).unwrap_or(u64::MAX);
-        Layout { block_shift, total: self.total, journal_blocks: journal.div_ceil(1 << block_shift) }
+        Layout { block_shift, total: self.total, journal_blocks: Power::of_two(block_shift).ceil(journal) }
     }
 
     /// Generation and block shift, if the bytes are a superblock that was written whole.
