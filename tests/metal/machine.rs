@@ -90,7 +90,8 @@ fn target_directory() -> PathBuf {
 /// Builds a package for a target and returns where its programs are.
 pub fn build(package: &str, target: &str, arguments: &[&str]) -> PathBuf {
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    let directory = target_directory();
+    // Other features, another directory: the programs have the same names.
+    let directory = target_directory().join(if arguments.is_empty() { "plain" } else { "features" });
     let programs = directory.join(target).join("release");
     let key = format!("{package} {target} {arguments:?}");
     if built.contains(&key) {
@@ -102,6 +103,7 @@ pub fn build(package: &str, target: &str, arguments: &[&str]) -> PathBuf {
         .args(arguments)
         .current_dir(workspace())
         .env_remove("RUSTFLAGS")
+        .env("DEFMT_LOG", "debug")
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{package} for {target}: {}", String::from_utf8_lossy(&output.stderr));
@@ -115,6 +117,28 @@ pub fn has_target(target: &str) -> bool {
     output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
 }
 
+/// The program is there; else it is told, and an error if everything is required.
+pub fn has_program(name: &str) -> bool {
+    let there = Command::new(name).arg("--version").output().is_ok();
+    assert!(there || env::var_os("COWL_REQUIRE_ALL").is_none(), "{name} is missing");
+    if !there {
+        println!("left out, {name} is missing");
+    }
+    there
+}
+
+/// Runs a program on a Cortex-M4F, an instruction in a nanosecond; what it writes to standard output and to standard error.
+pub fn cortex_m4(program: &Path, directory: &Path) -> (Vec<u8>, String) {
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", "120", ARM, "-M", "mps2-an386", "-icount", "shift=0,sleep=off"]);
+    command.args(["-nographic", "-monitor", "none", "-serial", "none"]);
+    command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(program);
+    let output = command.current_dir(directory).stdin(Stdio::null()).output().expect("timeout runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{}: {said}", program.display());
+    (output.stdout, said)
+}
+
 impl Machine {
     /// What is missing to run it.
     pub fn lacks(&self) -> Option<String> {
@@ -126,6 +150,21 @@ impl Machine {
             return Some(file.to_owned());
         }
         (!has_target(self.target)).then(|| format!("the compiler's target {}", self.target))
+    }
+
+    /// Something is missing, which is told, and an error if everything is required.
+    pub fn is_missing(&self) -> bool {
+        let lacks = self.lacks();
+        if let Some(what) = &lacks {
+            assert!(env::var_os("COWL_REQUIRE_ALL").is_none(), "{}: {what} is missing", self.name);
+            println!("{}: left out, {what} is missing", self.name);
+        }
+        lacks.is_some()
+    }
+
+    /// Its firmware tells how much stack it has used.
+    pub fn measures_stack(&self) -> bool {
+        self.kind == Kind::Semihosting
     }
 
     /// It takes seconds to start.

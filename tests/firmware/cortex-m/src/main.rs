@@ -26,7 +26,7 @@ fn main() -> ! {
     let stack = painted.used();
     match result {
         Ok(done) => {
-            report(done);
+            report::report(done);
             eprintln!("{done:?}; stack: {stack} bytes; pool: {} bytes", size_of::<cowl::Pool<disk::FileDisk>>());
             process::exit(0)
         }
@@ -45,11 +45,27 @@ fn life() -> Result<Done, Fault<Error>> {
     cowl_scenario::run(&mut disk, memory, data, &mut Silent)
 }
 
-/// The result, for whoever listens by `defmt`.
 #[cfg(feature = "defmt")]
-fn report(done: Done) {
-    defmt::info!("{}", done);
+mod report {
+    //! The result by `defmt`, and one of every kind of error and statistic, to be decoded on the host.
+
+    use cowl::{Checked, Counters, Delta, Error, Finding, Object, OutOfRange, Space, Stats};
+    use cowl_scenario::Done;
+
+    pub fn report(done: Done) {
+        let refused = OutOfRange { sector: 3, length: 512 };
+        defmt::info!("{}", Error::Device(refused));
+        defmt::info!("{}", Error::<OutOfRange>::DeviceTooSmall { needed: 640, actual: 7 });
+        defmt::info!("{}", Finding::Damaged { what: Object::Journal, block: 4, layer: None });
+        defmt::info!("{} {} {}", Stats::default(), Counters::default(), Checked::default());
+        defmt::info!("{} {}", Space::default(), Delta { data: 1, nodes: 2 });
+        defmt::info!("the scenario ends: {}", done);
+    }
 }
 
 #[cfg(not(feature = "defmt"))]
-fn report(_: Done) {}
+mod report {
+    //! Nobody listens.
+
+    pub fn report(_: cowl_scenario::Done) {}
+}

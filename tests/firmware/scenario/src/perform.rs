@@ -78,7 +78,7 @@ pub(crate) struct Player<'a, 'w, D: BlockDevice, W> {
 
 type Result<T, D> = core::result::Result<T, Fault<<D as BlockDevice>::Error>>;
 
-impl<'a, 'w, D: BlockDevice, W: Witness> Player<'a, 'w, D, W> {
+impl<'w, D: BlockDevice, W: Witness> Player<'_, 'w, D, W> {
     /// Works off one step.
     pub(crate) fn step(&mut self, step: &Step) -> Result<(), D> {
         match *step {

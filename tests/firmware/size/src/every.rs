@@ -5,6 +5,8 @@
 
 mod port;
 
+use core::ptr::addr_of_mut;
+
 use cowl::{BlockDevice, Counting, Error, LayerId, MountOptions, Partition, Pool, RamDisk, WhatIf};
 use embedded_io::{Read, Seek, SeekFrom, Write};
 use port::{Failed, Port, input, output};
@@ -60,7 +62,7 @@ fn devices(buffer: &mut [u8]) {
 
 fn run() -> Result<()> {
     // SAFETY: taken once.
-    let (buffer, workspace) = unsafe { (&mut *(&raw mut BUFFER), &mut *(&raw mut WORKSPACE)) };
+    let (buffer, workspace) = unsafe { (&mut *addr_of_mut!(BUFFER), &mut *addr_of_mut!(WORKSPACE)) };
     devices(buffer);
     let mut pool = Pool::mount_on_base(Counting::new(Port), Port, workspace, &MountOptions::default())?;
     for layer in pool.layers() {
@@ -82,5 +84,7 @@ fn run() -> Result<()> {
 extern "C" fn _start() -> ! {
     let result = run();
     output(u32::from(result.is_err()));
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }

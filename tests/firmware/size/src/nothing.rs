@@ -4,6 +4,8 @@
 
 mod port;
 
+use core::ptr::addr_of_mut;
+
 use cowl::BlockDevice;
 use port::{Port, input, output};
 
@@ -12,7 +14,7 @@ static mut BUFFER: [u8; 512] = [0; 512];
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
     // SAFETY: taken once.
-    let buffer = unsafe { &mut *(&raw mut BUFFER) };
+    let buffer = unsafe { &mut *addr_of_mut!(BUFFER) };
     loop {
         let sector = u64::from(input());
         let result = match input() {

@@ -4,6 +4,8 @@
 
 mod port;
 
+use core::ptr::addr_of_mut;
+
 use cowl::{Error, LayerId, MountOptions, Pool};
 use port::{Failed, Port, input, output};
 
@@ -12,7 +14,7 @@ static mut WORKSPACE: [u8; 8192] = [0; 8192];
 
 fn run() -> Result<(), Error<Failed>> {
     // SAFETY: taken once.
-    let (buffer, workspace) = unsafe { (&mut *(&raw mut BUFFER), &mut *(&raw mut WORKSPACE)) };
+    let (buffer, workspace) = unsafe { (&mut *addr_of_mut!(BUFFER), &mut *addr_of_mut!(WORKSPACE)) };
     let options = MountOptions { read_only: true, ..MountOptions::default() };
     let mut pool = Pool::mount(Port, workspace, &options)?;
     let found = pool.find("image")?;
@@ -27,5 +29,7 @@ fn run() -> Result<(), Error<Failed>> {
 extern "C" fn _start() -> ! {
     let result = run();
     output(u32::from(result.is_err()));
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }

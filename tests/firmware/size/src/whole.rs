@@ -4,6 +4,8 @@
 
 mod port;
 
+use core::ptr::addr_of_mut;
+
 use cowl::{Attributes, Error, FormatOptions, LayerFlags, LayerId, MountOptions, Pool, SnapshotOf};
 use port::{Failed, Port, input, output};
 
@@ -71,7 +73,7 @@ fn data(pool: &mut Pool<'_, Port>, call: u32, id: LayerId, buffer: &mut [u8]) ->
 
 fn run() -> Result<()> {
     // SAFETY: taken once.
-    let (buffer, workspace) = unsafe { (&mut *(&raw mut BUFFER), &mut *(&raw mut WORKSPACE)) };
+    let (buffer, workspace) = unsafe { (&mut *addr_of_mut!(BUFFER), &mut *addr_of_mut!(WORKSPACE)) };
     if input() == 0 {
         Pool::format(Port, workspace, &FormatOptions::new(512, [7; 16]))?;
     }
@@ -93,5 +95,7 @@ fn run() -> Result<()> {
 extern "C" fn _start() -> ! {
     let result = run();
     output(u32::from(result.is_err()));
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }

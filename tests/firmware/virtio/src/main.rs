@@ -1,4 +1,4 @@
-//! The scenario on a bare machine with a virtio disk: QEMU's `virt` (RISC-V, 32 and 64 bits) and `microvm` (x86_64).
+//! The scenario on a bare machine with a virtio disk: QEMU's `virt` (RISC-V, 32 and 64 bits) and `microvm` (`x86_64`).
 //!
 //! The result is the machine's exit code and one line on the serial console.
 #![no_std]
