@@ -5,7 +5,7 @@
 //! more items than the capacity that the superblock records, so that any later mount can hold what it recovers.
 
 use crate::{
-    bytes::{index, put_u32, u8_at, u32_at, u64_at},
+    bytes::{index, put_u32, split, u8_at, u32_at, u64_at},
     format::Record,
 };
 
@@ -46,7 +46,7 @@ impl<'w> Pending<'w> {
     /// A table of as many items as fit.
     pub(crate) fn new(memory: &'w mut [u8]) -> Self {
         let capacity = memory.len() / PENDING_ITEM;
-        let (bytes, order) = memory.split_at_mut(capacity * ITEM);
+        let (bytes, order) = split(memory, capacity * ITEM);
         Self { bytes, order, length: 0, capacity }
     }
 
