@@ -95,6 +95,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.building = false;
     }
 
+    #[inline(never)]
     fn commit(&mut self) -> Outcome<(), D> {
         self.refill_spares()?;
         let freed = core::mem::take(&mut self.spares_next);
@@ -186,6 +187,7 @@ impl<D: BlockDevice> Store<'_, D> {
         }
     }
 
+    #[inline(never)]
     fn apply_pending(&mut self) -> Outcome<(), D> {
         let mut i = 0;
         while let Some(first) = self.pending.get(i) {
@@ -231,6 +233,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Enters the counts into the layer's record, and what concerns its parent into the parent's.
+    #[inline(never)]
     pub(crate) fn settle(&mut self, open: &mut Open, tree: &Tree, applied: &Applied) -> Outcome<(), D> {
         open.layer.data = open.layer.data.saturating_add_signed(applied.data);
         open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.nodes);

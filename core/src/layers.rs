@@ -102,6 +102,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(crate) fn create_body(
         &mut self,
         attributes: &Attributes<'_>,
@@ -127,6 +128,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(LayerId(open.layer.id))
     }
 
+    #[inline(never)]
     pub(crate) fn snapshot_body(&mut self, of: &[SnapshotOf<'_>]) -> Outcome<LayerId, D> {
         self.expect_layers(wide(of.len()))?;
         let first = self.sb.next_layer;
@@ -183,6 +185,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.entry_in(slot, offset)
     }
 
+    #[inline(never)]
     pub(crate) fn rollback_body(
         &mut self,
         volume: LayerId,
@@ -240,6 +243,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(kept_id.filter(|_| keep.is_some()).map(LayerId))
     }
 
+    #[inline(never)]
     pub(crate) fn clone_body(
         &mut self,
         snapshot: LayerId,
@@ -267,6 +271,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(LayerId(id))
     }
 
+    #[inline(never)]
     pub(crate) fn delete_body(&mut self, id: LayerId) -> Outcome<(), D> {
         let layer = self.live_layer(id.0)?;
         if layer.kind == LayerKind::Attachment && layer.owner != 0 {
@@ -309,6 +314,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(crate) fn stage_body(&mut self, attributes: &Attributes<'_>, length: u64) -> Outcome<LayerId, D> {
         let name = Name::new(attributes.name).ok_or(Error::BadName)?;
         self.expect_layers(1)?;
@@ -327,6 +333,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(LayerId(open.layer.id))
     }
 
+    #[inline(never)]
     pub(crate) fn attach_body(&mut self, owner: LayerId, staged: LayerId) -> Outcome<(), D> {
         let holder = self.live_layer(owner.0)?;
         let attachment = self.live(staged, LayerKind::Attachment)?;
@@ -358,6 +365,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(crate) fn rename_body(&mut self, id: LayerId, name: &str) -> Outcome<(), D> {
         let layer = self.live_layer(id.0)?;
         if layer.kind == LayerKind::Attachment {
@@ -370,6 +378,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(crate) fn describe_body(&mut self, id: LayerId, text: &str) -> Outcome<(), D> {
         let layer = self.live_layer(id.0)?;
         if text.len() > DESCRIPTION {

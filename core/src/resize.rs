@@ -53,6 +53,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
+    #[inline(never)]
     fn resize_body(&mut self, volume: LayerId, sectors: u64) -> Outcome<(), D> {
         let layer = self.live(volume, LayerKind::Volume)?;
         let blocks = self.spb.ceil(sectors);

@@ -96,7 +96,7 @@ fn calls_take_no_more_instructions_than_their_limits() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let program = build("cowl-cortex-m", target, &[]).join("counts");
+    let program = build("cowl-cortex-m", target, &["--bin", "counts"]).join("counts");
     let (_, said) = cortex_m4(&program, directory.path());
     let (_, again) = cortex_m4(&program, directory.path());
     assert_eq!(said, again, "the counts are the same each time");

@@ -91,7 +91,7 @@ fn target_directory() -> PathBuf {
 pub fn build(package: &str, target: &str, arguments: &[&str]) -> PathBuf {
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     // Other features, another directory: the programs have the same names.
-    let directory = target_directory().join(if arguments.is_empty() { "plain" } else { "features" });
+    let directory = target_directory().join(if arguments.contains(&"--features") { "features" } else { "plain" });
     let programs = directory.join(target).join("release");
     let key = format!("{package} {target} {arguments:?}");
     if built.contains(&key) {
@@ -183,7 +183,7 @@ impl Machine {
     /// # Panics
     /// The machine ends with another code than that of success.
     pub fn run(&self, directory: &Path, record: bool) -> String {
-        let firmware = build(self.package, self.target, &[]);
+        let firmware = build(self.package, self.target, &["--bin", "life"]);
         let log = directory.join("writes.log");
         drop(fs::remove_file(&log));
         if record {

@@ -85,27 +85,13 @@ impl<'w, D: BlockDevice, W: Witness> Player<'_, 'w, D, W> {
             Step::Create(name, sectors, flags) => self.create(name, sectors, flags),
             Step::Write(piece) => self.pairs(piece, Self::write),
             Step::Expect(piece) => self.pairs(piece, Self::expect),
-            Step::Discard(volume, sector, count) => {
-                let id = self.id(volume)?;
-                let action = Action::Discard(volume, sector, count);
-                self.act(action, |pool| pool.discard(id, sector, count).map(|()| Outcome::Done(None)))
-            }
-            Step::Flush => self.act(Action::Flush, |pool| pool.flush().map(|()| Outcome::Done(None))),
+            Step::Discard(volume, sector, count) => self.discard(volume, sector, count),
+            Step::Flush => self.flush(),
             Step::Snapshot(volume, name, attachment) => self.snapshot(volume, name, attachment),
             Step::Rollback(volume, snapshot, keep) => self.rollback(volume, snapshot, keep),
-            Step::Clone(snapshot, name) => {
-                let id = self.id(snapshot)?;
-                let action = Action::Clone(snapshot, name);
-                self.act(action, |pool| pool.clone_snapshot(id, &named(name), false).map(made))
-            }
-            Step::Delete(name) => {
-                let id = self.id(name)?;
-                self.act(Action::Delete(name), |pool| pool.delete(id).map(|()| Outcome::Done(None)))
-            }
-            Step::Rename(name, to) => {
-                let id = self.id(name)?;
-                self.act(Action::Rename(name, to), |pool| pool.rename(id, to).map(|()| Outcome::Done(None)))
-            }
+            Step::Clone(snapshot, name) => self.branch(snapshot, name),
+            Step::Delete(name) => self.delete(name),
+            Step::Rename(name, to) => self.rename(name, to),
             Step::Idle => self.idle(),
             Step::Fill(volume, tag) => self.fill(volume, tag),
             Step::Check => self.check(false),
@@ -141,6 +127,36 @@ impl<'w, D: BlockDevice, W: Witness> Player<'_, 'w, D, W> {
     fn create(&mut self, name: &'static str, sectors: u64, flags: LayerFlags) -> Result<(), D> {
         let create = |pool: &mut Pool<'w, D>| pool.create(&named(name), sectors, flags).map(made);
         self.act(Action::Create(name, sectors), create)
+    }
+
+    #[inline(never)]
+    fn discard(&mut self, volume: &'static str, sector: u64, count: u64) -> Result<(), D> {
+        let id = self.id(volume)?;
+        let action = Action::Discard(volume, sector, count);
+        self.act(action, |pool| pool.discard(id, sector, count).map(|()| Outcome::Done(None)))
+    }
+
+    #[inline(never)]
+    fn flush(&mut self) -> Result<(), D> {
+        self.act(Action::Flush, |pool| pool.flush().map(|()| Outcome::Done(None)))
+    }
+
+    #[inline(never)]
+    fn branch(&mut self, snapshot: &'static str, name: &'static str) -> Result<(), D> {
+        let id = self.id(snapshot)?;
+        self.act(Action::Clone(snapshot, name), |pool| pool.clone_snapshot(id, &named(name), false).map(made))
+    }
+
+    #[inline(never)]
+    fn delete(&mut self, name: &'static str) -> Result<(), D> {
+        let id = self.id(name)?;
+        self.act(Action::Delete(name), |pool| pool.delete(id).map(|()| Outcome::Done(None)))
+    }
+
+    #[inline(never)]
+    fn rename(&mut self, name: &'static str, to: &'static str) -> Result<(), D> {
+        let id = self.id(name)?;
+        self.act(Action::Rename(name, to), |pool| pool.rename(id, to).map(|()| Outcome::Done(None)))
     }
 
     #[inline(never)]
