@@ -202,9 +202,9 @@ fn a_wrong_sum_in_the_superblock_is_found() {
     check(&|sb| sb.max_height = 2, &[count("highest map", None, 2, 3)]);
     let merge = cowl::format::MergeState { layer: CLONE, mode: cowl::format::MergeMode::Merge, front: 0, limit: 0 };
     check(&|sb| sb.merge = merge, &[field(CLONE, "merge_layer", CLONE.into(), 0)]);
-    let (first, fixed) = (sound.spares[0], 5);
+    let (first, fixed) = (sound.spares.get(0).unwrap(), 5);
     check(
-        &|sb| sb.spares[0] = fixed,
+        &|sb| sb.spares = core::iter::once(fixed).chain(sb.spares.iter().skip(1)).collect(),
         &[
             Finding::Damaged { what: Object::Superblock, block: fixed, layer: None },
             count("free blocks", None, sound.free, sound.free + 1),

@@ -1,10 +1,19 @@
-//! The update of `core/examples/update`, with a power cut at every write of its whole life, and at every write of the boot after that.
+//! The update of `core/examples/update`, with a power cut at every write of its whole life, and at every write of the boot after that;
+//! here, and on an emulated Cortex-M4 whose firmware has the same logic in it.
 
 #[path = "../core/examples/update/logic.rs"]
 mod logic;
+#[allow(dead_code)]
+#[path = "metal/machine.rs"]
+mod machine;
+#[allow(dead_code)]
+#[path = "metal/record.rs"]
+mod record;
 
-use cowl::{LayerFlags, LayerId, Merge, Pool};
-use cowl_host::sim::{Config, Fate, Image, SimDisk, mount};
+use std::{fs, path::Path, rc::Rc};
+
+use cowl::{BlockDevice, LayerFlags, LayerId, Merge, Pool};
+use cowl_host::sim::{Config, Fate, Image, Sector, SimDisk, mount};
 use cowl_tests::named;
 use logic::{PREVIOUS, Start, boot, confirm, idle, install, system};
 
@@ -21,6 +30,8 @@ type Running<'w> = Pool<'w, SimDisk>;
 /// A step in the life of the machine, and the states that it goes through, one commit after the other.
 struct Step {
     name: &'static str,
+    /// What the firmware is told to do.
+    order: &'static str,
     run: fn(&mut Running<'_>),
     states: &'static [State],
 }
@@ -46,22 +57,53 @@ fn tidy(pool: &mut Running<'_>) {
 }
 
 const LIFE: &[Step] = &[
-    Step { name: "a plain boot", run: |pool| start(pool, Start::Settled), states: &[(b'A', None)] },
-    Step { name: "an update", run: |pool| take(pool, b'B'), states: &[(b'A', None), (b'B', Some(0))] },
-    Step { name: "trial 1", run: |pool| start(pool, Start::Trial(1)), states: &[(b'B', Some(0)), (b'B', Some(1))] },
-    Step { name: "merging", run: tidy, states: &[(b'B', Some(1))] },
-    Step { name: "trial 2", run: |pool| start(pool, Start::Trial(2)), states: &[(b'B', Some(1)), (b'B', Some(2))] },
-    Step { name: "trial 3", run: |pool| start(pool, Start::Trial(3)), states: &[(b'B', Some(2)), (b'B', Some(3))] },
+    Step { name: "a plain boot", order: "b", run: |pool| start(pool, Start::Settled), states: &[(b'A', None)] },
+    Step { name: "an update", order: "B", run: |pool| take(pool, b'B'), states: &[(b'A', None), (b'B', Some(0))] },
+    Step {
+        name: "trial 1",
+        order: "b",
+        run: |pool| start(pool, Start::Trial(1)),
+        states: &[(b'B', Some(0)), (b'B', Some(1))],
+    },
+    Step { name: "merging", order: "t", run: tidy, states: &[(b'B', Some(1))] },
+    Step {
+        name: "trial 2",
+        order: "b",
+        run: |pool| start(pool, Start::Trial(2)),
+        states: &[(b'B', Some(1)), (b'B', Some(2))],
+    },
+    Step {
+        name: "trial 3",
+        order: "b",
+        run: |pool| start(pool, Start::Trial(3)),
+        states: &[(b'B', Some(2)), (b'B', Some(3))],
+    },
     Step {
         name: "the way back",
+        order: "b",
         run: |pool| start(pool, Start::WentBack),
         states: &[(b'B', Some(3)), (b'A', Some(3)), (b'A', None)],
     },
-    Step { name: "another update", run: |pool| take(pool, b'C'), states: &[(b'A', None), (b'C', Some(0))] },
-    Step { name: "its trial", run: |pool| start(pool, Start::Trial(1)), states: &[(b'C', Some(0)), (b'C', Some(1))] },
-    Step { name: "its success", run: |pool| confirm(pool).unwrap(), states: &[(b'C', Some(1)), (b'C', None)] },
-    Step { name: "a plain boot after it", run: |pool| start(pool, Start::Settled), states: &[(b'C', None)] },
-    Step { name: "the last merging", run: tidy, states: &[(b'C', None)] },
+    Step { name: "another update", order: "C", run: |pool| take(pool, b'C'), states: &[(b'A', None), (b'C', Some(0))] },
+    Step {
+        name: "its trial",
+        order: "b",
+        run: |pool| start(pool, Start::Trial(1)),
+        states: &[(b'C', Some(0)), (b'C', Some(1))],
+    },
+    Step {
+        name: "its success",
+        order: "c",
+        run: |pool| confirm(pool).unwrap(),
+        states: &[(b'C', Some(1)), (b'C', None)],
+    },
+    Step {
+        name: "a plain boot after it",
+        order: "b",
+        run: |pool| start(pool, Start::Settled),
+        states: &[(b'C', None)],
+    },
+    Step { name: "the last merging", order: "t", run: tidy, states: &[(b'C', None)] },
 ];
 
 /// The machine that life begins with: a pool with one system on it.
@@ -143,6 +185,20 @@ fn boot_after(disk: &SimDisk, workspace: &mut [u8], found: State, name: &str) ->
     cuts.len() * 3
 }
 
+/// Judges every state that cuts during a step may leave, and the boots after them; how many there were of each.
+fn judge_cuts(cuts: &[Image], step: &Step, workspace: &mut [u8]) -> (usize, usize) {
+    let (mut judged, mut nested) = (0, 0);
+    for (cut, image) in cuts.iter().enumerate() {
+        for fates in leavings(image) {
+            let left = SimDisk::from_sectors(512, image.after_cut(|at| fates[at]));
+            let found = judge(left.clone(), workspace, step.states, step.name, cut);
+            judged += 1;
+            nested += boot_after(&left, workspace, found, step.name);
+        }
+    }
+    (judged, nested)
+}
+
 #[test]
 fn at_every_cut_of_its_life_a_machine_boots_one_image_whole_and_every_boot_is_counted_once() {
     let mut workspace = Config::TINY.workspace();
@@ -158,14 +214,8 @@ fn at_every_cut_of_its_life_a_machine_boots_one_image_whole_and_every_boot_is_co
         if number % 2 == 0 {
             pool.unmount().unwrap();
         }
-        for (cut, image) in disk.take_cuts().iter().enumerate() {
-            for fates in leavings(image) {
-                let left = SimDisk::from_sectors(512, image.after_cut(|at| fates[at]));
-                let found = judge(left.clone(), &mut workspace, step.states, step.name, cut);
-                judged += 1;
-                nested += boot_after(&left, &mut workspace, found, step.name);
-            }
-        }
+        let (once, twice) = judge_cuts(&disk.take_cuts(), step, &mut workspace);
+        (judged, nested) = (judged + once, nested + twice);
     }
     println!("{judged} states after a cut, {nested} after a second one");
     assert!(judged > 1000 && nested > 1000, "{judged} and {nested} are too few to mean anything");
@@ -174,6 +224,63 @@ fn at_every_cut_of_its_life_a_machine_boots_one_image_whole_and_every_boot_is_co
     pool.check(&mut [0; 64], true, &mut |finding| findings.push(*finding)).unwrap();
     assert_eq!(findings, []);
     assert_eq!(pool.layers().count(), 1, "only the system is left");
+}
+
+/// The sectors of a disk image.
+fn sectors(bytes: &[u8]) -> Vec<Sector> {
+    bytes.chunks(512).map(|sector| Some(Rc::from(sector))).collect()
+}
+
+/// The bytes of a disk.
+fn bytes_of(disk: &mut SimDisk) -> Vec<u8> {
+    let count = usize::try_from(disk.geometry().sectors).unwrap();
+    let mut bytes = vec![0; count * 512];
+    disk.read(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// One boot of the firmware; what it says, and what a disk saw of it.
+fn run_firmware(program: &Path, folder: &Path, order: &str) -> (String, Vec<Image>) {
+    let before = sectors(&fs::read(folder.join("disk.img")).unwrap());
+    fs::write(folder.join("order"), order).unwrap();
+    fs::write(folder.join("writes.log"), []).unwrap();
+    let (_, said) = machine::cortex_m4(program, folder);
+    let mut disk = SimDisk::from_sectors(512, before);
+    disk.start_cuts();
+    for entry in record::read(&folder.join("writes.log")) {
+        match entry {
+            record::Entry::Write(sector, bytes) => disk.write(sector, &bytes).unwrap(),
+            record::Entry::Flush => disk.flush().unwrap(),
+        }
+    }
+    assert!(bytes_of(&mut disk) == fs::read(folder.join("disk.img")).unwrap(), "the record is not what was written");
+    (said, disk.take_cuts())
+}
+
+#[test]
+fn the_same_life_on_a_cortex_m4_cut_at_every_write() {
+    let target = "thumbv7em-none-eabihf";
+    if !machine::has_program("qemu-system-arm") || !machine::has_target(target) {
+        assert!(std::env::var_os("COWL_REQUIRE_ALL").is_none(), "the target {target} is missing");
+        return;
+    }
+    let program = machine::build("cowl-cortex-m", target, &["--bin", "update"]).join("update");
+    let folder = tempfile::tempdir().unwrap();
+    let mut workspace = Config::TINY.workspace();
+    fs::write(folder.path().join("disk.img"), bytes_of(&mut machine(&mut workspace))).unwrap();
+    let (mut judged, mut nested, mut story) = (0, 0, Vec::new());
+    for step in LIFE {
+        let (said, cuts) = run_firmware(&program, folder.path(), step.order);
+        story.extend(said.lines().map(str::to_owned));
+        let (once, twice) = judge_cuts(&cuts, step, &mut workspace);
+        (judged, nested) = (judged + once, nested + twice);
+        let disk = SimDisk::from_sectors(512, sectors(&fs::read(folder.path().join("disk.img")).unwrap()));
+        judge(disk, &mut workspace, &step.states[step.states.len() - 1..], step.name, cuts.len());
+    }
+    println!("Cortex-M4: {judged} states after a cut, {nested} after a second one");
+    assert!(judged > 1000 && nested > 1000, "{judged} and {nested} are too few to mean anything");
+    let told = ["Settled: A", "Trial(1): B", "Trial(2): B", "Trial(3): B", "WentBack: A", "Trial(1): C", "Settled: C"];
+    assert_eq!(story, told);
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let total = self.layout.total;
         while self.window.searched < total && self.window.is_empty() {
             let start = self.window.start;
-            let at = (start + self.window.searched) % total;
+            let at = (start + self.window.searched) % total.max(1);
             let (end, position_of_end) = if at >= start { (total, total - start) } else { (start, total) };
             match self.free_run(at, end)? {
                 None => self.window.searched = position_of_end,
@@ -99,7 +99,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// Takes in more extents of the bitmap that the last one came from.
     fn refill_group(&mut self, end: u64) -> Outcome<(), D> {
         while !self.window.is_full() {
-            let at = (self.window.start + self.window.searched) % self.layout.total;
+            let at = (self.window.start + self.window.searched) % self.layout.total.max(1);
             if at >= end || self.window.searched >= self.layout.total {
                 break;
             }
@@ -147,7 +147,7 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn release_catalog(&mut self, block: u64) -> Outcome<(), D> {
         if self.sb.spares.len() + self.spares_next.len() < SPARES {
             self.check_pointer(Object::Catalog, block)?;
-            let _ = self.spares_next.push(block);
+            self.spares_next.push(block);
             self.sb.free += 1;
             return Ok(());
         }
@@ -174,7 +174,7 @@ impl<D: BlockDevice> Store<'_, D> {
             };
             self.space_mark(block, true)?;
             self.sb.free += 1;
-            let _ = self.sb.spares.push(block);
+            self.sb.spares.push(block);
         }
         Ok(())
     }

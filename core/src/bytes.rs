@@ -17,7 +17,7 @@ pub(crate) fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
     let room = bytes.get_mut(offset..).and_then(|tail| tail.get_mut(..value.len()));
     debug_assert!(room.is_some(), "write of {} bytes at {offset}", value.len());
     if let Some(room) = room {
-        room.copy_from_slice(value);
+        copy(room, value);
     }
 }
 
@@ -84,4 +84,82 @@ pub(crate) fn index(value: u64) -> usize {
 #[inline]
 pub(crate) fn wide(value: usize) -> u64 {
     value as u64
+}
+
+/// Copies as much as both have.
+#[inline]
+pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+}
+
+/// Two parts of a slice; the first is as long as the slice at most.
+#[inline]
+pub(crate) fn split(bytes: &mut [u8], at: usize) -> (&mut [u8], &mut [u8]) {
+    let at = at.min(bytes.len());
+    bytes.split_at_mut(at)
+}
+
+/// Bytes from the start of a slice to the next multiple of a power of two in memory.
+#[inline]
+pub(crate) fn padding(bytes: &[u8], alignment: usize) -> usize {
+    bytes.as_ptr().addr().wrapping_neg() & alignment.wrapping_sub(1)
+}
+
+/// Parts of a size that it takes to hold so many.
+#[inline]
+pub(crate) fn parts(count: usize, size: usize) -> usize {
+    let size = size.max(1);
+    count / size + usize::from(!count.is_multiple_of(size))
+}
+
+/// A power of two by which numbers are divided and multiplied: neither can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Power(u32);
+
+impl Power {
+    /// Two to the power of `shift`, at most 63.
+    #[inline]
+    pub(crate) fn of_two(shift: u32) -> Self {
+        Self(shift & 63)
+    }
+
+    #[inline]
+    pub(crate) fn get(self) -> u64 {
+        1 << self.0
+    }
+
+    /// How often it takes this number to reach `value`.
+    #[inline]
+    pub(crate) fn ceil(self, value: u64) -> u64 {
+        value / self + u64::from(value % self != 0)
+    }
+}
+
+#[allow(clippy::suspicious_arithmetic_impl)]
+impl core::ops::Div<Power> for u64 {
+    type Output = u64;
+
+    #[inline]
+    fn div(self, by: Power) -> u64 {
+        self >> by.0
+    }
+}
+
+impl core::ops::Rem<Power> for u64 {
+    type Output = u64;
+
+    #[inline]
+    fn rem(self, by: Power) -> u64 {
+        self & (by.get() - 1)
+    }
+}
+
+#[allow(clippy::suspicious_arithmetic_impl)]
+impl core::ops::Mul<Power> for u64 {
+    type Output = u64;
+
+    #[inline]
+    fn mul(self, by: Power) -> u64 {
+        self << by.0
+    }
 }

@@ -9,7 +9,7 @@
 //! A slot's bookkeeping, 32 bytes: block, chain, parent slot, dirty list, checksum, offset in the parent, dirty children,
 //! pins, flags.
 
-use crate::bytes::{index, put_u8, put_u16, put_u32, put_u64, u8_at, u16_at, u32_at, u64_at, wide};
+use crate::bytes::{index, put_u8, put_u16, put_u32, put_u64, split, u8_at, u16_at, u32_at, u64_at, wide};
 
 /// Number of a slot.
 pub(crate) type Slot = u32;
@@ -56,9 +56,9 @@ impl<'w> Cache<'w> {
     /// Divides the memory into as many slots as fit; all vacant.
     pub(crate) fn new(memory: &'w mut [u8], block_size: usize) -> Self {
         let slots = (memory.len() / (block_size + OVERHEAD)).min(index(u64::from(u32::MAX - 8)));
-        let (data, rest) = memory.split_at_mut(slots * block_size);
-        let (meta, rest) = rest.split_at_mut(slots * META);
-        let table = rest.split_at_mut(slots * 4).0;
+        let (data, rest) = split(memory, slots * block_size);
+        let (meta, rest) = split(rest, slots * META);
+        let table = split(rest, slots * 4).0;
         let slots = u32::try_from(slots).unwrap_or(0);
         let mut cache = Self { meta, table, data, block_size, slots, hand: 0, dirty_head: NONE, dirty: 0 };
         cache.reset();

@@ -5,7 +5,7 @@
 //! never given out twice, so the tree is sparse; a page without a record goes away.
 
 use crate::{
-    bytes::{index, wide},
+    bytes::{copy, index, wide},
     cache::Slot,
     device::BlockDevice,
     error::{Error, Object},
@@ -115,7 +115,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// The record's numbers are such that arithmetic on them stays in bounds.
     fn is_possible(&self, layer: &Layer) -> bool {
         let height = (1..=height_limit(self.fan_shift())).contains(&layer.height);
-        let size = layer.sectors.div_ceil(self.spb) <= 1 << 48;
+        let size = self.spb.ceil(layer.sectors) <= 1 << 48;
         height && size && layer.data <= self.layout.total && layer.nodes <= self.layout.total
     }
 
@@ -193,7 +193,7 @@ impl<D: BlockDevice> Store<'_, D> {
             let Some(slot) = self.page(page)? else {
                 let skipped = self.empty_pages_end(page)?;
                 let byte = skipped.saturating_mul(1 << self.layout.block_shift);
-                id = u32::try_from(byte.div_ceil(SLOT_SIZE)).unwrap_or(u32::MAX).max(id + 1);
+                id = u32::try_from(byte.saturating_add(SLOT_SIZE - 1) / SLOT_SIZE).unwrap_or(u32::MAX).max(id + 1);
                 continue;
             };
             let layer = self.decode_layer(slot, offset)?;
@@ -246,19 +246,25 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Blocks that a guaranteed volume may still come to need: everything that it does not own yet.
     fn promised(&self, layer: &Layer) -> u64 {
-        let blocks = layer.sectors.div_ceil(self.spb);
+        let blocks = self.spb.ceil(layer.sectors);
         let nodes = nodes_for(blocks, layer.height, self.fan_shift());
         blocks.saturating_sub(layer.data) + nodes.saturating_sub(layer.nodes)
     }
 
     /// A record, to be changed.
     pub(crate) fn open(&mut self, id: u32) -> Outcome<Open, D> {
-        self.layer(id)?;
+        self.expect_layer(id)?;
         let (page, offset) = self.record_place(id, 0);
         let slot = self.page_mut(page)?;
         let layer = self.decode_layer(slot, offset)?;
         self.cache.pin(slot);
         Ok(Open { slot, offset, layer, before: self.tally(&layer) })
+    }
+
+    // Apart, so that the record that is not needed takes no stack below what follows.
+    #[inline(never)]
+    fn expect_layer(&mut self, id: u32) -> Outcome<(), D> {
+        self.layer(id).map(drop)
     }
 
     /// A new record, with the next number.
@@ -351,7 +357,7 @@ impl<D: BlockDevice> Store<'_, D> {
             };
             let from = self.cache.bytes(slot).get(offset..offset + part).unwrap_or(&[]);
             if let Some(to) = buffer.get_mut(done..done + from.len()) {
-                to.copy_from_slice(from);
+                copy(to, from);
             }
             done += part;
         }
@@ -395,6 +401,6 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Height of a map for so many sectors.
     pub(crate) fn height_of(&self, sectors: u64) -> u8 {
-        height_for(sectors.div_ceil(self.spb), self.fan_shift())
+        height_for(self.spb.ceil(sectors), self.fan_shift())
     }
 }

@@ -201,7 +201,7 @@ impl<D: BlockDevice> Store<'_, D> {
     fn check_pass(&mut self, run: &mut Run<'_>) -> Outcome<(), D> {
         let mut totals = Totals::default();
         for at in 0..self.sb.spares.len() {
-            let Some(block) = self.sb.spares.get(at).copied() else { continue };
+            let Some(block) = self.sb.spares.get(at) else { continue };
             let pointer = self.check_pointer(Object::Superblock, block);
             if run.damage(pointer, None)?.is_some() {
                 run.mark(block);
@@ -228,7 +228,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// What the superblock says of all layers together.
     fn check_sums(&mut self, run: &mut Run<'_>, totals: &Totals) {
-        let sb = self.sb.clone();
+        let sb = self.sb;
         run.sum.layers = u64::from(totals.layers);
         run.count("layer records", None, u64::from(sb.layers), u64::from(totals.layers));
         run.count("deleted layers", None, u64::from(sb.deleted), u64::from(totals.deleted));
@@ -291,7 +291,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             store.checkpoint()?;
         }
         let (total, part) = (store.layout.total, wide(scratch.len()) * 8);
-        let visits = total.saturating_sub(store.sb.free).saturating_mul(total.div_ceil(part));
+        let walks = total / part.max(1) + u64::from(!total.is_multiple_of(part.max(1)));
+        let visits = total.saturating_sub(store.sb.free).saturating_mul(walks);
         let mut run = Run {
             bitmap: scratch,
             report,

@@ -14,7 +14,7 @@ use crate::{
     catalog::Open,
     device::BlockDevice,
     error::{Error, Object},
-    format::{Entry, MergeMode, Record, SPARES, UNIT_HEADER, Unit},
+    format::{Entry, MergeMode, Record, SPARES, Spares, UNIT_HEADER, Unit},
     pending::Item,
     store::{Outcome, Store},
     tree::Tree,
@@ -47,9 +47,9 @@ impl<D: BlockDevice> Store<'_, D> {
         self.writable()?;
         self.check_idle()?;
         let generation = self.durable.generation.checked_add(1).ok_or(Error::Exhausted)?;
-        self.sb = self.durable.clone();
+        self.sb = self.durable;
         self.sb.generation = generation;
-        self.spares_next.clear();
+        self.spares_next = Spares::default();
         self.began = (self.window.position(self.layout.total), self.window.taken);
         self.building = true;
         self.heads.clear();
@@ -88,18 +88,19 @@ impl<D: BlockDevice> Store<'_, D> {
         crate::logging::event!(debug, "checkpoint {} dropped, poisoned: {}", self.sb.generation, self.poisoned);
         self.cache.drop_dirty();
         self.cache.unpin_all();
-        self.sb = self.durable.clone();
-        self.spares_next.clear();
+        self.sb = self.durable;
+        self.spares_next = Spares::default();
         self.window.rewind(self.began.0, self.began.1);
         self.heads.clear();
         self.building = false;
     }
 
+    #[inline(never)]
     fn commit(&mut self) -> Outcome<(), D> {
         self.refill_spares()?;
         let freed = core::mem::take(&mut self.spares_next);
-        for block in freed {
-            let _ = self.sb.spares.push(block);
+        for block in freed.iter() {
+            self.sb.spares.push(block);
         }
         let applied = self.pending.len();
         self.clean_all(false)?;
@@ -107,7 +108,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.barrier()?;
         self.write_superblock()?;
         self.barrier()?;
-        self.durable = self.sb.clone();
+        self.durable = self.sb;
         self.building = false;
         self.cache.drop_dirty();
         self.pending.clear();
@@ -134,7 +135,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// uses, so that a sparse file below stays small.
     fn next_cursor(&self) -> u64 {
         let total = self.layout.total;
-        let next = (self.window.start + self.window.position(total)) % total;
+        let next = (self.window.start + self.window.position(total)) % total.max(1);
         let used = total.saturating_sub(self.sb.free);
         if next > used + used / 4 + 1024 { 0 } else { next }
     }
@@ -186,6 +187,7 @@ impl<D: BlockDevice> Store<'_, D> {
         }
     }
 
+    #[inline(never)]
     fn apply_pending(&mut self) -> Outcome<(), D> {
         let mut i = 0;
         while let Some(first) = self.pending.get(i) {
@@ -231,6 +233,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Enters the counts into the layer's record, and what concerns its parent into the parent's.
+    #[inline(never)]
     pub(crate) fn settle(&mut self, open: &mut Open, tree: &Tree, applied: &Applied) -> Outcome<(), D> {
         open.layer.data = open.layer.data.saturating_add_signed(applied.data);
         open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.nodes);
@@ -326,7 +329,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// First sector of a place of the journal.
     pub(crate) fn unit_sector(&self, place: u32) -> u64 {
-        let unit_sectors = (1u64 << self.sb.unit_shift) / self.sector_size as u64;
+        let unit_sectors = (1u64 << self.sb.unit_shift) / (self.sector_size as u64).max(1);
         crate::format::GROUP_START * self.spb + u64::from(place) * unit_sectors
     }
 }

@@ -52,7 +52,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub fn diff(&mut self, a: LayerId, b: LayerId, from: u64) -> Result<Option<Extent>, D> {
         let (of_a, of_b) = (self.store.head(a)?, self.store.head(b)?);
         let spb = self.store.spb;
-        let end = of_b.sectors.div_ceil(spb);
+        let end = spb.ceil(of_b.sectors);
         let mut address = from / spb;
         // As many entries as both maps can have on this device: more, and a node leads back to itself.
         let mut left = self.store.layout.total << (self.store.fan_shift() + 1);
@@ -65,7 +65,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             }
             let sector = from.max(address * spb);
             let extent = self.extent(b, sector)?;
-            let most = (sector + extent.count).div_ceil(spb) - address;
+            let most = spb.ceil(sector + extent.count) - address;
             let mut blocks = 1;
             while blocks < most && self.store.compare(&of_a, &of_b, address + blocks)? == (true, 1) {
                 blocks += 1;

@@ -32,8 +32,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         self.store.leave_fresh()?;
         let spb = self.store.spb;
         let end = sector + count;
-        let last = if end == head.sectors { end.div_ceil(spb) } else { end / spb };
-        self.store.clear(volume, sector.div_ceil(spb), last)
+        let last = if end == head.sectors { spb.ceil(end) } else { end / spb };
+        self.store.clear(volume, spb.ceil(sector), last)
     }
 
     /// Makes every sector of the range read as zeros; whole blocks give up their space.
@@ -52,13 +52,13 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         self.store.leave_fresh()?;
         let spb = self.store.spb;
         let end = sector + count;
-        let first = sector.div_ceil(spb);
-        let last = if end == head.sectors { end.div_ceil(spb) } else { end / spb };
+        let first = spb.ceil(sector);
+        let last = if end == head.sectors { spb.ceil(end) } else { end / spb };
         if first > last {
             return self.zero_part(volume, sector / spb, sector % spb, count);
         }
-        if !sector.is_multiple_of(spb) {
-            self.zero_part(volume, sector / spb, sector % spb, spb - sector % spb)?;
+        if sector % spb != 0 {
+            self.zero_part(volume, sector / spb, sector % spb, spb.get() - sector % spb)?;
         }
         self.store.clear(volume, first, last)?;
         if end > last * spb {
@@ -90,7 +90,7 @@ impl<D: BlockDevice> Store<'_, D> {
             let target = if over_base { Entry::ZERO } else { Entry::EMPTY };
             let done = !run.entry.is_block() && (!over_base || !run.entry.is_empty());
             if done {
-                let base_blocks = self.base_sectors(&head).div_ceil(self.spb);
+                let base_blocks = self.spb.ceil(self.base_sectors(&head));
                 address = if over_base || address >= base_blocks { address + run.count } else { address + 1 };
                 continue;
             }

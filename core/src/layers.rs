@@ -5,7 +5,7 @@
 
 use crate::{
     admit::refused,
-    bytes::wide,
+    bytes::{Power, wide},
     catalog::Open,
     device::BlockDevice,
     error::Error,
@@ -102,6 +102,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(crate) fn create_body(
         &mut self,
         attributes: &Attributes<'_>,
@@ -109,7 +110,7 @@ impl<D: BlockDevice> Store<'_, D> {
         flags: LayerFlags,
     ) -> Outcome<LayerId, D> {
         let name = self.free_name(attributes.name, 0)?;
-        let blocks = sectors.div_ceil(self.spb);
+        let blocks = self.spb.ceil(sectors);
         if blocks == 0 || blocks > 1 << 48 {
             return Err(Error::BadParameter("a volume has from one sector to 2^48 blocks"));
         }
@@ -127,6 +128,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(LayerId(open.layer.id))
     }
 
+    #[inline(never)]
     pub(crate) fn snapshot_body(&mut self, of: &[SnapshotOf<'_>]) -> Outcome<LayerId, D> {
         self.expect_layers(wide(of.len()))?;
         let first = self.sb.next_layer;
@@ -183,6 +185,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.entry_in(slot, offset)
     }
 
+    #[inline(never)]
     pub(crate) fn rollback_body(
         &mut self,
         volume: LayerId,
@@ -240,6 +243,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(kept_id.filter(|_| keep.is_some()).map(LayerId))
     }
 
+    #[inline(never)]
     pub(crate) fn clone_body(
         &mut self,
         snapshot: LayerId,
@@ -267,6 +271,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(LayerId(id))
     }
 
+    #[inline(never)]
     pub(crate) fn delete_body(&mut self, id: LayerId) -> Outcome<(), D> {
         let layer = self.live_layer(id.0)?;
         if layer.kind == LayerKind::Attachment && layer.owner != 0 {
@@ -309,14 +314,15 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(crate) fn stage_body(&mut self, attributes: &Attributes<'_>, length: u64) -> Outcome<LayerId, D> {
         let name = Name::new(attributes.name).ok_or(Error::BadName)?;
         self.expect_layers(1)?;
         let mut open = self.new_layer(attributes, name, LayerKind::Attachment)?;
         open.layer.flags = LayerFlags::STAGED;
         open.layer.length = length;
-        open.layer.sectors = length.div_ceil(wide(self.sector_size)).max(1);
-        if open.layer.sectors.div_ceil(self.spb) > 1 << 48 {
+        open.layer.sectors = Power::of_two(self.sector_size.trailing_zeros()).ceil(length).max(1);
+        if self.spb.ceil(open.layer.sectors) > 1 << 48 {
             return Err(Error::BadParameter("an attachment has at most 2^48 blocks"));
         }
         open.layer.height = self.height_of(open.layer.sectors);
@@ -327,6 +333,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(LayerId(open.layer.id))
     }
 
+    #[inline(never)]
     pub(crate) fn attach_body(&mut self, owner: LayerId, staged: LayerId) -> Outcome<(), D> {
         let holder = self.live_layer(owner.0)?;
         let attachment = self.live(staged, LayerKind::Attachment)?;
@@ -358,6 +365,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(crate) fn rename_body(&mut self, id: LayerId, name: &str) -> Outcome<(), D> {
         let layer = self.live_layer(id.0)?;
         if layer.kind == LayerKind::Attachment {
@@ -370,6 +378,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(crate) fn describe_body(&mut self, id: LayerId, text: &str) -> Outcome<(), D> {
         let layer = self.live_layer(id.0)?;
         if text.len() > DESCRIPTION {

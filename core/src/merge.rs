@@ -81,7 +81,7 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn merge_step(&mut self, budget: u32) -> Outcome<Merge, D> {
         self.writable()?;
         let Some(target) = self.merge_target()? else { return Ok(Merge::Idle) };
-        let children = u64::from(target.children);
+        let (id, children) = target;
         let needed = self.unit_cost(children) + self.end_cost() + self.search_cost(children);
         if needed > u64::from(budget) {
             return Err(Error::BudgetTooSmall { needed: u32::try_from(needed).unwrap_or(u32::MAX) });
@@ -89,12 +89,17 @@ impl<D: BlockDevice> Store<'_, D> {
         self.begin()?;
         let limit = u64::from(budget) - self.end_cost();
         let budget = Budget { start: self.spent(), limit };
-        let result = self.merge_body(target.id, budget);
+        let result = self.merge_body(id, budget);
         self.end(result)
     }
 
-    /// The layer to work on.
-    fn merge_target(&mut self) -> Outcome<Option<Layer>, D> {
+    /// The layer to work on, and the number of its children.
+    #[inline(never)]
+    fn merge_target(&mut self) -> Outcome<Option<(u32, u64)>, D> {
+        Ok(self.find_target()?.map(|layer| (layer.id, u64::from(layer.children))))
+    }
+
+    fn find_target(&mut self) -> Outcome<Option<Layer>, D> {
         if self.sb.merge.mode != MergeMode::None {
             return self.layer(self.sb.merge.layer).map(Some);
         }
@@ -123,6 +128,7 @@ impl<D: BlockDevice> Store<'_, D> {
         layer.is_deleted() && workable || self.is_forgotten(layer.flags, layer.mount)
     }
 
+    #[inline(never)]
     fn merge_body(&mut self, id: u32, budget: Budget) -> Outcome<Merge, D> {
         self.bury(id)?;
         while self.affords(budget, 1) && self.drop_attachment(id)? {}

@@ -4,12 +4,13 @@
 //! crash in between leaves no pool; the journal of an old one goes only when no superblock leads to it.
 
 use crate::{
-    bytes::{index, wide},
+    bytes::{Power, index, wide},
     checksum::{Checksum, crc32c},
     device::{BlockDevice, Geometry},
     error::Error,
     format::{
-        BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, SUPERBLOCKS, SpaceEntry, Superblock, VERSION,
+        BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, SUPERBLOCKS, SpaceEntry, Spares, Superblock,
+        VERSION,
     },
     mount::{needed_for, read_superblocks},
     store::{Outcome, Store},
@@ -73,7 +74,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 _ => return Err(Error::HoldsPool),
             }
         }
-        let mut store = Self::new(device, workspace, sb, options.checksum, needed, 1)?;
+        let mut store = Self::new(device, workspace, &sb, options.checksum, needed, 1)?;
         store.wipe(block_size)?;
         store.fresh = false;
         store.window.restart(0);
@@ -127,7 +128,8 @@ fn plan<E>(geometry: &Geometry, options: &FormatOptions, base: BaseIdentity) -> 
     {
         return Err(Error::BadParameter("at least 2 pending records and 3 journal units, at most 1048576 of each"));
     }
-    let journal_blocks = (u64::from(options.journal_units) * u64::from(unit)).div_ceil(u64::from(block_size));
+    let journal_blocks =
+        Power::of_two(block_size.trailing_zeros()).ceil(u64::from(options.journal_units) * u64::from(unit));
     let spb = u64::from(block_size / geometry.sector_size);
     let total = (geometry.sectors / spb).min(1 << 48);
     let layout = Layout { block_shift: block_size.trailing_zeros(), total, journal_blocks };
@@ -166,7 +168,7 @@ fn plan<E>(geometry: &Geometry, options: &FormatOptions, base: BaseIdentity) -> 
         deleted: 0,
         staged: 0,
         base,
-        spares: heapless::Vec::new(),
+        spares: Spares::default(),
     };
     let least = fixed + u64::from(options.pending) * 3 + 80;
     if total < least {

@@ -7,12 +7,14 @@
 use core::cmp::Ordering;
 
 use crate::{
-    bytes::{index, wide},
+    bytes::{Power, index, padding, split, wide},
     cache::Cache,
     checksum::{Checksum, crc32c},
     device::{BlockDevice, Geometry},
     error::{Error, Object},
-    format::{BaseIdentity, MAGIC, SUPERBLOCK_SIZE, SUPERBLOCKS, Superblock, VERSION, height_for, height_limit},
+    format::{
+        BaseIdentity, MAGIC, SUPERBLOCK_SIZE, SUPERBLOCKS, Spares, Superblock, VERSION, height_for, height_limit,
+    },
     logging::event,
     mkfs::FormatOptions,
     pending::{PENDING_ITEM, Pending},
@@ -85,10 +87,13 @@ const fn bytes_for(block_size: usize, pending: usize, map: usize, space: usize, 
 impl<'w, D: BlockDevice> Store<'w, D> {
     /// Divides the workspace and sets up a store that has read nothing. A base device may want its buffers aligned to more than the
     /// pool's own device does.
+    // In place: a store is large, and every move of it would cost that much stack.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     pub(crate) fn new(
         device: D,
         workspace: &'w mut [u8],
-        sb: Superblock,
+        sb: &Superblock,
         checksum: Checksum,
         needed: usize,
         base_alignment: u32,
@@ -99,14 +104,15 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         if alignment > block_size {
             return Err(Error::BadParameter("a device wants its buffers aligned to more than the size of a block"));
         }
-        let skip = workspace.as_ptr().align_offset(alignment);
+        let skip = padding(workspace, alignment);
         let table = index(u64::from(sb.pending)) * PENDING_ITEM;
         if workspace.len() < needed.saturating_add(skip) {
             return Err(Error::WorkspaceTooSmall { needed: needed.saturating_add(skip) });
         }
-        let (_, workspace) = workspace.split_at_mut(skip);
-        let (scratch, workspace) = workspace.split_at_mut(block_size);
-        let (cache, table) = workspace.split_at_mut(workspace.len() - table);
+        let (_, workspace) = split(workspace, skip);
+        let (scratch, workspace) = split(workspace, block_size);
+        let cache = workspace.len().saturating_sub(table);
+        let (cache, table) = split(workspace, cache);
         let layout = sb.layout();
         Ok(Self {
             device,
@@ -115,10 +121,10 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             scratch,
             window: Window::default(),
             checksum,
-            durable: sb.clone(),
-            spares_next: heapless::Vec::new(),
+            durable: *sb,
+            spares_next: Spares::default(),
             layout,
-            spb: wide(block_size) / u64::from(geometry.sector_size),
+            spb: Power::of_two(u32::from(sb.block_shift.saturating_sub(sb.sector_shift))),
             sector_size: index(u64::from(geometry.sector_size)),
             alignment,
             building: false,
@@ -135,7 +141,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             heads: heapless::Deque::new(),
             began: (0, 0),
             stats: Stats::default(),
-            sb,
+            sb: *sb,
         })
     }
 
@@ -153,7 +159,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         let sb = read_superblocks(&mut device, workspace, options.checksum)?;
         check_superblock(&sb, &geometry, options.read_only || geometry.read_only)?;
         let needed = needed_for(&sb);
-        let mut store = Self::new(device, workspace, sb, options.checksum, needed, base_alignment)?;
+        let mut store = Self::new(device, workspace, &sb, options.checksum, needed, base_alignment)?;
         store.stats.flushes = 1;
         store.read_only = options.read_only || geometry.read_only;
         store.window.restart(store.sb.cursor);
@@ -195,7 +201,7 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
     let geometry = device.geometry();
     let sector = sector_of(&geometry)?;
     let length = sector.max(SUPERBLOCK_SIZE);
-    let skip = workspace.as_ptr().align_offset(alignment_of(&geometry)?);
+    let skip = padding(workspace, alignment_of(&geometry)?);
     let buffer = workspace.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
     let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
     let mut newest: Option<Superblock> = None;
@@ -218,11 +224,11 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
                 continue;
             }
             traces |= buffer.starts_with(MAGIC);
-            let found =
-                Superblock::decode(buffer, checksum).filter(|sb| slot == 0 || u32::from(sb.block_shift) == shift);
-            let Some(found) = found else { continue };
-            match newest.as_ref().map_or(Ordering::Less, |sb| sb.generation.cmp(&found.generation)) {
-                Ordering::Less => (newest, copies) = (Some(found), 1),
+            let found = Superblock::look(buffer, checksum);
+            let found = found.filter(|(_, block_shift)| slot == 0 || u32::from(*block_shift) == shift);
+            let Some((generation, _)) = found else { continue };
+            match newest.as_ref().map_or(Ordering::Less, |sb| sb.generation.cmp(&generation)) {
+                Ordering::Less => (newest, copies) = (Superblock::decode(buffer, checksum), 1),
                 Ordering::Equal => copies += 1,
                 Ordering::Greater => {}
             }
@@ -288,7 +294,7 @@ fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) ->
 /// The smallest workspace for this pool as it is.
 pub(crate) fn needed_for(sb: &Superblock) -> usize {
     let shift = u32::from(sb.block_shift);
-    let groups = sb.total.div_ceil(8 << shift);
+    let groups = Power::of_two(shift + 3).ceil(sb.total);
     let space = usize::from(height_for(groups, shift - 4)) + 1 - usize::from(groups <= 1);
     let catalog = usize::from(sb.catalog_height) + 1;
     bytes_for(1 << shift, index(u64::from(sb.pending)), usize::from(sb.max_height), space, catalog.max(2))
@@ -312,7 +318,7 @@ pub(crate) fn identify<B: BlockDevice>(
         return Err(Error::BadParameter("the base device must have sectors of the pool's size"));
     }
     let length = sector_of(&geometry)?;
-    let skip = buffer.as_ptr().align_offset(alignment_of(&geometry)?);
+    let skip = padding(buffer, alignment_of(&geometry)?);
     let buffer = buffer.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
     let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
     let mut fingerprint = 0;

@@ -5,7 +5,7 @@
 //! more items than the capacity that the superblock records, so that any later mount can hold what it recovers.
 
 use crate::{
-    bytes::{index, put_u32, u8_at, u32_at, u64_at},
+    bytes::{index, put_u32, split, u8_at, u32_at, u64_at},
     format::Record,
 };
 
@@ -46,7 +46,7 @@ impl<'w> Pending<'w> {
     /// A table of as many items as fit.
     pub(crate) fn new(memory: &'w mut [u8]) -> Self {
         let capacity = memory.len() / PENDING_ITEM;
-        let (bytes, order) = memory.split_at_mut(capacity * ITEM);
+        let (bytes, order) = split(memory, capacity * ITEM);
         Self { bytes, order, length: 0, capacity }
     }
 
@@ -160,7 +160,11 @@ impl<'w> Pending<'w> {
             Ok(i) => self.set(i, item),
             Err(_) if self.is_full() => return false,
             Err(i) => {
-                self.order.copy_within(i * PLACE..self.length * PLACE, (i + 1) * PLACE);
+                let end = self.length.saturating_add(1) * PLACE;
+                let behind = self.order.get_mut(i * PLACE..end).unwrap_or(&mut []);
+                if behind.len() >= PLACE {
+                    behind.copy_within(..behind.len() - PLACE, PLACE);
+                }
                 put_u32(self.order, i * PLACE, u32::try_from(self.length).unwrap_or(u32::MAX));
                 self.length += 1;
                 self.set(i, item);

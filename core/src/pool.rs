@@ -1,7 +1,7 @@
 //! The pool: the one type that everything is asked of.
 
 use crate::{
-    bytes::{index, wide},
+    bytes::{index, padding, wide},
     checksum::Checksum,
     device::{BlockDevice, NoBase},
     error::Error,
@@ -89,11 +89,11 @@ impl<'w, D: BlockDevice> Pool<'w, D> {
     /// # Power loss
     /// Nothing is written: as before.
     pub fn mount(device: D, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
-        let store = Store::mount(device, workspace, options, 1)?;
-        if store.sb.base != BaseIdentity::default() {
-            return Err(Error::WrongBase);
+        match Store::mount(device, workspace, options, 1) {
+            Ok(store) if store.sb.base != BaseIdentity::default() => Err(Error::WrongBase),
+            Ok(store) => Ok(Self { store, base: NoBase::new() }),
+            Err(error) => Err(error),
         }
-        Ok(Self { store, base: NoBase::new() })
     }
 }
 
@@ -336,7 +336,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// The buffer lies as the device wants it.
     pub(crate) fn is_aligned(&self, buffer: &[u8]) -> bool {
-        self.alignment <= 1 || buffer.as_ptr().align_offset(self.alignment) == 0
+        padding(buffer, self.alignment) == 0
     }
 
     /// Sectors in a buffer; an error if it is not a whole number of them.

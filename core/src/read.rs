@@ -1,7 +1,7 @@
 //! Reading: volumes, snapshots and attachments, from the device, from nothing, or from the base.
 
 use crate::{
-    bytes::{index, wide},
+    bytes::{copy, index, split, wide},
     catalog::Head,
     device::BlockDevice,
     error::{Error, Object},
@@ -33,7 +33,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             let at = sector + done;
             let (address, within) = (at / spb, at % spb);
             let left = count - done;
-            let run = self.store.run(&head, address, (within + left).div_ceil(spb))?;
+            let run = self.store.run(&head, address, spb.ceil(within + left))?;
             let sectors = (run.count * spb - within).min(left);
             let range = self.store.bytes_of(done)..self.store.bytes_of(done + sectors);
             let part = buffer.get_mut(range).unwrap_or(&mut []);
@@ -63,11 +63,11 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     fn read_blocks(&mut self, head: &Head, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
         let store = &mut self.store;
         let (spb, size) = (store.spb, store.sector_size);
-        let total = wide(buffer.len() / size);
+        let total = wide(buffer.len() / size.max(1));
         let mut done = 0;
         while done < total {
             let (address, within) = ((sector + done) / spb, (sector + done) % spb);
-            let sectors = (spb - within).min(total - done);
+            let sectors = (spb.get() - within).min(total - done);
             let (entry, _) = store.effective(head, address)?;
             store.read_scratch(entry.block)?;
             if head.has_integrity() && (store.checksum)(0, store.scratch) != entry.crc {
@@ -75,7 +75,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             }
             let from = store.scratch.get(index(within) * size..index(within + sectors) * size).unwrap_or(&[]);
             if let Some(to) = buffer.get_mut(index(done) * size..index(done + sectors) * size) {
-                to.copy_from_slice(from);
+                copy(to, from);
             }
             done += sectors;
         }
@@ -86,7 +86,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub(crate) fn read_base(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
         let there = self.store.sb.base.sectors.saturating_sub(sector);
         let bytes = self.store.bytes_of(there).min(buffer.len());
-        let (from_base, rest) = buffer.split_at_mut(bytes);
+        let (from_base, rest) = split(buffer, bytes);
         rest.fill(0);
         if from_base.is_empty() {
             return Ok(());
@@ -95,10 +95,12 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             return self.base.read(sector, from_base).map_err(Error::Device);
         }
         let spb = self.store.spb;
-        for (first, part) in (sector..).step_by(index(spb)).zip(from_base.chunks_mut(self.store.block_size())) {
+        for (first, part) in
+            (sector..).step_by(index(spb.get()).max(1)).zip(from_base.chunks_mut(self.store.block_size()))
+        {
             let from = self.store.scratch.get_mut(..part.len()).unwrap_or(&mut []);
             self.base.read(first, from).map_err(Error::Device)?;
-            part.copy_from_slice(from);
+            copy(part, from);
         }
         Ok(())
     }
@@ -137,7 +139,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         check_range(&head, sector, 1)?;
         let spb = self.store.spb;
         let (address, within) = (sector / spb, sector % spb);
-        let run = self.store.run(&head, address, head.sectors.div_ceil(spb) - address)?;
+        let run = self.store.run(&head, address, spb.ceil(head.sectors) - address)?;
         let count = (run.count * spb - within).min(head.sectors - sector);
         let kind = if run.entry.is_block() {
             ExtentKind::Data { sector: run.entry.block * spb + within }

@@ -28,7 +28,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         self.store.writable()?;
         let old = self.store.live(volume, LayerKind::Volume)?.sectors;
         let spb = self.store.spb;
-        if sectors == 0 || sectors.div_ceil(spb) > 1 << 48 {
+        if sectors == 0 || spb.ceil(sectors) > 1 << 48 {
             return Err(Error::BadParameter("a volume has from one sector to 2^48 blocks"));
         }
         if sectors > old && old % spb != 0 {
@@ -46,16 +46,17 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         let head = self.store.head(volume)?;
         let (entry, _) = self.store.effective(&head, sectors / spb)?;
         if entry.is_block() {
-            self.zero_part(volume, sectors / spb, sectors % spb, spb - sectors % spb)?;
+            self.zero_part(volume, sectors / spb, sectors % spb, spb.get() - sectors % spb)?;
         }
         Ok(())
     }
 }
 
 impl<D: BlockDevice> Store<'_, D> {
+    #[inline(never)]
     fn resize_body(&mut self, volume: LayerId, sectors: u64) -> Outcome<(), D> {
         let layer = self.live(volume, LayerKind::Volume)?;
-        let blocks = sectors.div_ceil(self.spb);
+        let blocks = self.spb.ceil(sectors);
         if sectors < layer.sectors {
             self.expect_layers(1)?;
             let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == layer.parent;

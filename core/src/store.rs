@@ -5,7 +5,7 @@
 //! called in `commit.rs`, `mount.rs` and `mkfs.rs` alone.
 
 use crate::{
-    bytes::{index, put_u32},
+    bytes::{Power, index, put_u32},
     cache::{CATALOG_ROOT, Cache, SPACE_ROOT, Slot},
     catalog::Head,
     checksum::Checksum,
@@ -35,10 +35,10 @@ pub(crate) struct Store<'w, D> {
     pub(crate) sb: Superblock,
     pub(crate) building: bool,
     /// Blocks that this checkpoint frees and that the next one may take for the catalog.
-    pub(crate) spares_next: heapless::Vec<u64, { crate::format::SPARES }>,
+    pub(crate) spares_next: crate::format::Spares,
     pub(crate) layout: Layout,
     /// Sectors in a block.
-    pub(crate) spb: u64,
+    pub(crate) spb: Power,
     pub(crate) sector_size: usize,
     pub(crate) alignment: usize,
     /// Number of the next journal unit.

@@ -12,7 +12,7 @@
 
 use crate::{
     admit::Demand,
-    bytes::{index, wide},
+    bytes::{index, parts, wide},
     catalog::Head,
     device::BlockDevice,
     error::Error,
@@ -119,7 +119,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// A write to blocks that the volume owns and need not move.
     fn prepare_over(&mut self, head: &Head, sector: u64, count: u64, block: u64) -> Outcome<Writing, D> {
         let (address, within) = (sector / self.spb, sector % self.spb);
-        let blocks = self.run_over(head, address, block, (within + count).div_ceil(self.spb))?;
+        let blocks = self.run_over(head, address, block, self.spb.ceil(within + count))?;
         let new = self.pending.any(head.id, address, blocks, |item| item.unit == 0);
         self.held.unsettled += u32::from(new);
         Ok(Writing {
@@ -200,7 +200,7 @@ impl<D: BlockDevice> Store<'_, D> {
             return Ok(Some(Flushing { generation, mark: None, last: 0 }));
         }
         let unit_size = 1usize << self.sb.unit_shift;
-        let units = new.div_ceil(crate::format::Unit::capacity(unit_size));
+        let units = parts(new, crate::format::Unit::capacity(unit_size));
         let last = u64::from(self.sequence) - 1 + wide(units);
         if last > u64::from(self.sb.journal_units) {
             return self.checkpoint().map(|()| None);
@@ -236,7 +236,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         let head = store.head(layer)?;
         check_range(&head, sector, count)?;
         let (address, within) = (sector / store.spb, sector % store.spb);
-        let run = store.run(&head, address, (within + count).div_ceil(store.spb))?;
+        let run = store.run(&head, address, store.spb.ceil(within + count))?;
         let based = run.entry.is_empty() && store.base_sectors(&head) > sector;
         if count == 0 || based || (run.entry.is_block() && head.has_integrity()) {
             return Ok(None);
@@ -277,7 +277,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         let head = store.head(volume)?;
         let writing = match store.place(&head, sector / store.spb)? {
             Place::Over(block) => Some(store.prepare_over(&head, sector, count, block)?),
-            Place::Fresh { .. } if sector.is_multiple_of(store.spb) && count >= store.spb => {
+            Place::Fresh { .. } if sector % store.spb == 0 && count >= store.spb.get() => {
                 store.prepare_fresh(&head, sector, count)?
             }
             Place::Fresh { .. } => None,

@@ -2,6 +2,8 @@
 
 use core::{fmt, ops::Deref};
 
+use crate::bytes::copy;
+
 /// Number of a layer; never given out twice in the life of a pool. In memory it is its number and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -33,7 +35,7 @@ impl Name {
             return None;
         }
         let mut name = Self::NONE;
-        name.bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        copy(name.bytes.get_mut(..text.len())?, text.as_bytes());
         name.length = u8::try_from(text.len()).ok()?;
         Some(name)
     }

@@ -3,7 +3,7 @@
 use embedded_io::{ErrorType, Read, Seek, SeekFrom, Write};
 
 use crate::{
-    bytes::{index, wide},
+    bytes::{copy, index, wide},
     device::{BlockDevice, Geometry},
     error::Error,
     pool::{Pool, Result},
@@ -60,11 +60,11 @@ impl<P> Cursor<'_, P> {
     /// The part of a transfer at the position: whole sectors (0 if a part of one must go first), and that part's place.
     fn step(&self, length: usize) -> (u64, usize, usize) {
         let left = index(self.length.saturating_sub(self.position)).min(length);
-        let size = wide(self.sector_size);
-        let within = index(self.position % size);
-        let whole = if within == 0 { left / self.sector_size * self.sector_size } else { 0 };
-        let part = if whole > 0 { whole } else { left.min(self.sector_size - within) };
-        (self.position / size, within, part)
+        let size = self.sector_size.max(1);
+        let within = index(self.position % wide(size));
+        let whole = if within == 0 { left / size * size } else { 0 };
+        let part = if whole > 0 { whole } else { left.min(size - within) };
+        (self.position / wide(size), within, part)
     }
 }
 
@@ -76,14 +76,14 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Read for Cursor<'_, Pool<
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, D> {
         let (sector, within, part) = self.step(buffer.len());
         let Some(target) = buffer.get_mut(..part).filter(|target| !target.is_empty()) else { return Ok(0) };
-        if within == 0 && part % self.sector_size == 0 {
+        if within == 0 && part.is_multiple_of(self.sector_size) {
             self.pool.read(self.layer, sector, target)?;
         } else {
             let mut bytes = [0; SECTOR];
             let bytes = bytes.get_mut(..self.sector_size).unwrap_or(&mut []);
             self.pool.read(self.layer, sector, bytes)?;
             if let Some(from) = bytes.get(within..within + part) {
-                target.copy_from_slice(from);
+                copy(target, from);
             }
         }
         self.position += wide(part);
@@ -98,17 +98,17 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Write for Cursor<'_, Pool
             return if buffer.is_empty() {
                 Ok(0)
             } else {
-                Err(Error::OutOfRange { sectors: self.length / wide(self.sector_size) })
+                Err(Error::OutOfRange { sectors: self.length / wide(self.sector_size.max(1)) })
             };
         };
-        if within == 0 && part % self.sector_size == 0 {
+        if within == 0 && part.is_multiple_of(self.sector_size) {
             self.pool.write(self.layer, sector, source)?;
         } else {
             let mut bytes = [0; SECTOR];
             let bytes = bytes.get_mut(..self.sector_size).unwrap_or(&mut []);
             self.pool.read(self.layer, sector, bytes)?;
             if let Some(to) = bytes.get_mut(within..within + part) {
-                to.copy_from_slice(source);
+                copy(to, source);
             }
             self.pool.write(self.layer, sector, bytes)?;
         }

@@ -5,7 +5,7 @@
 
 use crate::{
     admit::{Demand, refused},
-    bytes::{index, wide},
+    bytes::{copy, index, wide},
     catalog::Head,
     device::BlockDevice,
     error::Error,
@@ -172,10 +172,10 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             let (address, within) = ((sector + done) / spb, (sector + done) % spb);
             let left = count - done;
             let bytes = buffer.get(self.store.bytes_of(done)..).unwrap_or(&[]);
-            done += if within == 0 && left >= spb && self.store.is_aligned(bytes) {
+            done += if within == 0 && left >= spb.get() && self.store.is_aligned(bytes) {
                 self.write_blocks(&head, address, left / spb, bytes)?
             } else {
-                let sectors = (spb - within).min(left);
+                let sectors = (spb.get() - within).min(left);
                 let part = bytes.get(..self.store.bytes_of(sectors)).unwrap_or(&[]);
                 self.write_part(&head, address, within, sectors, Source::Bytes(part))?;
                 sectors
@@ -280,7 +280,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let range = self.bytes_of(within)..self.bytes_of(within + sectors);
         let part = self.scratch.get_mut(range).unwrap_or(&mut []);
         match source {
-            Source::Bytes(bytes) if bytes.len() == part.len() => part.copy_from_slice(bytes),
+            Source::Bytes(bytes) if bytes.len() == part.len() => copy(part, bytes),
             Source::Bytes(_) => debug_assert!(false, "as many bytes as sectors"),
             Source::Zeros => part.fill(0),
         }

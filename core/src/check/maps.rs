@@ -90,7 +90,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let block = owned.entry.block;
         let late =
             owned.entry.birth > self.sb.epoch || owned.holder_birth.is_some_and(|holder| holder < owned.entry.birth);
-        let behind = owned.address >= layer.sectors.div_ceil(self.spb);
+        let behind = owned.address >= self.spb.ceil(layer.sectors);
         if (late || behind) && run.first_pass() {
             run.find(&Finding::Damaged { what: Object::MapNode, block, layer: id });
         }

@@ -5,7 +5,7 @@
 
 use super::{Finding, Run};
 use crate::{
-    bytes::{index, u8_at},
+    bytes::{Power, index, u8_at},
     cache::Slot,
     device::BlockDevice,
     error::Object,
@@ -69,7 +69,7 @@ impl<D: BlockDevice> Store<'_, D> {
         if !node.entry.is_written() {
             node.free = self.layout.free_when_unwritten(node.level, node.position);
             let shift = self.layout.group_shift();
-            for group in (first.max(run.from) >> shift)..end.min(run.to).div_ceil(1 << shift) {
+            for group in (first.max(run.from) >> shift)..Power::of_two(shift).ceil(end.min(run.to)) {
                 self.check_bitmap(run, group, None);
             }
             return Ok(None);

@@ -5,6 +5,8 @@
 //! written in turn: a new version never overwrites the one that the durable superblock leads to, and the space map needs no
 //! space of its own. The places follow from the node's level and index alone, so a pool grows by adding groups.
 
+use crate::bytes::Power;
+
 /// Superblock slots.
 pub const SUPERBLOCKS: u64 = 4;
 /// First block of the journal.
@@ -38,12 +40,12 @@ impl Layout {
 
     /// Levels of the largest space map there can be, the bitmaps not counted.
     pub fn max_levels(&self) -> u32 {
-        (48 - self.group_shift()).div_ceil(self.fan_shift())
+        levels_above(self.group_shift(), self.fan_shift())
     }
 
     /// Groups, the last one perhaps not whole.
     pub fn groups(&self) -> u64 {
-        self.total.div_ceil(1 << self.group_shift())
+        Power::of_two(self.group_shift()).ceil(self.total)
     }
 
     /// Levels of this pool's space map above its bitmaps.
@@ -60,7 +62,7 @@ impl Layout {
         if group == 0 {
             return GROUP_START + self.journal_blocks + 2 * u64::from(self.max_levels() + 1);
         }
-        2 * (1 + u64::from((group.trailing_zeros() / self.fan_shift()).min(self.max_levels())))
+        2 * (1 + u64::from((group.trailing_zeros() / self.fan_shift().max(1)).min(self.max_levels())))
     }
 
     /// Fixed blocks in the first `groups` groups.
@@ -105,7 +107,7 @@ impl Layout {
         if start >= end {
             return 0;
         }
-        let groups = |blocks: u64| blocks.div_ceil(1 << self.group_shift());
+        let groups = |blocks: u64| Power::of_two(self.group_shift()).ceil(blocks);
         (end - start) - (self.fixed_before(groups(end)) - self.fixed_before(groups(start)))
     }
 
@@ -117,9 +119,15 @@ impl Layout {
     }
 }
 
+/// Levels of this fan-out that lead from blocks of two to the power of `shift` to all that can be addressed.
+fn levels_above(shift: u32, fan_shift: u32) -> u32 {
+    let fan_shift = fan_shift.max(1);
+    (48 + fan_shift - 1).saturating_sub(shift) / fan_shift
+}
+
 /// Levels of nodes that any map of this fan-out can have.
 pub fn height_limit(fan_shift: u32) -> u8 {
-    u8::try_from(48u32.div_ceil(fan_shift.max(1))).unwrap_or(u8::MAX)
+    u8::try_from(levels_above(0, fan_shift)).unwrap_or(u8::MAX)
 }
 
 /// Levels of nodes that a map of `blocks` blocks needs, at least one.

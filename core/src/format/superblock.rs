@@ -11,7 +11,7 @@
 //! ```
 
 use crate::{
-    bytes::{array, put, put_u8, put_u16, put_u32, put_u48, put_u64, u8_at, u16_at, u32_at, u48_at, u64_at},
+    bytes::{Power, array, put, put_u8, put_u16, put_u32, put_u48, put_u64, u8_at, u16_at, u32_at, u48_at, u64_at},
     checksum::Checksum,
     format::{Entry, Layout, SpaceEntry},
 };
@@ -24,6 +24,86 @@ pub const SUPERBLOCK_SIZE: usize = 512;
 pub const VERSION: (u16, u16) = (1, 0);
 /// Blocks that the superblock keeps at hand for the catalog.
 pub const SPARES: usize = 24;
+
+/// Where they begin in the superblock.
+const SPARES_AT: usize = 224;
+
+/// A list of at most [`SPARES`] blocks, as small as on the device.
+#[derive(Clone, Copy)]
+pub struct Spares {
+    count: u8,
+    blocks: [u8; 6 * SPARES],
+}
+
+impl Spares {
+    /// Adds a block at the end; false if there is no room.
+    pub fn push(&mut self, block: u64) -> bool {
+        let at = self.len();
+        let room = at < SPARES;
+        if room {
+            put_u48(&mut self.blocks, 6 * at, block);
+            self.count += 1;
+        }
+        room
+    }
+
+    /// Takes the last block away.
+    pub fn pop(&mut self) -> Option<u64> {
+        self.count = self.count.checked_sub(1)?;
+        Some(u48_at(&self.blocks, 6 * self.len()))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The block at a place of the list.
+    pub fn get(&self, at: usize) -> Option<u64> {
+        (at < self.len()).then(|| u48_at(&self.blocks, 6 * at))
+    }
+
+    /// The blocks, in order.
+    pub fn iter(&self) -> impl Iterator<Item = u64> {
+        (0..self.len()).map(|at| u48_at(&self.blocks, 6 * at))
+    }
+}
+
+impl PartialEq for Spares {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Spares {}
+
+impl Default for Spares {
+    fn default() -> Self {
+        Self { count: 0, blocks: [0; 6 * SPARES] }
+    }
+}
+
+impl FromIterator<u64> for Spares {
+    /// The first [`SPARES`] of them.
+    fn from_iter<T: IntoIterator<Item = u64>>(blocks: T) -> Self {
+        let mut spares = Self::default();
+        for block in blocks.into_iter().take(SPARES) {
+            spares.push(block);
+        }
+        spares
+    }
+}
+
+impl core::fmt::Debug for Spares {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
 
 /// What a merge in progress does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,7 +140,7 @@ pub struct BaseIdentity {
 }
 
 /// Everything that a generation hangs off.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Superblock {
     /// Format version, major and minor.
     pub version: (u16, u16),
@@ -119,7 +199,7 @@ pub struct Superblock {
     /// The base device.
     pub base: BaseIdentity,
     /// Free blocks that the space map counts as used.
-    pub spares: heapless::Vec<u64, SPARES>,
+    pub spares: Spares,
 }
 
 impl Superblock {
@@ -127,25 +207,27 @@ impl Superblock {
     pub fn layout(&self) -> Layout {
         let block_shift = u32::from(self.block_shift).min(63);
         let journal = u64::from(self.journal_units).checked_shl(u32::from(self.unit_shift)).unwrap_or(u64::MAX);
-        Layout { block_shift, total: self.total, journal_blocks: journal.div_ceil(1 << block_shift) }
+        Layout { block_shift, total: self.total, journal_blocks: Power::of_two(block_shift).ceil(journal) }
+    }
+
+    /// Generation and block shift, if the bytes are a superblock that was written whole.
+    pub fn look(bytes: &[u8], checksum: Checksum) -> Option<(u64, u8)> {
+        let bytes = bytes.get(..SUPERBLOCK_SIZE)?;
+        let whole = bytes.starts_with(MAGIC) && u32_at(bytes, 12) == Self::sum(bytes, checksum);
+        let possible = u8_at(bytes, 156) <= 2 && usize::from(u8_at(bytes, 216)) <= SPARES;
+        (whole && possible).then(|| (u64_at(bytes, 32), u8_at(bytes, 52)))
     }
 
     /// The superblock, if the bytes are one that was written whole; any version and features.
     pub fn decode(bytes: &[u8], checksum: Checksum) -> Option<Self> {
+        Self::look(bytes, checksum)?;
         let bytes = bytes.get(..SUPERBLOCK_SIZE)?;
-        if !bytes.starts_with(MAGIC) || u32_at(bytes, 12) != Self::sum(bytes, checksum) {
-            return None;
-        }
         let mode = match u8_at(bytes, 156) {
             0 => MergeMode::None,
             1 => MergeMode::Merge,
-            2 => MergeMode::Trim,
-            _ => return None,
+            _ => MergeMode::Trim,
         };
         let count = usize::from(u8_at(bytes, 216));
-        if count > SPARES {
-            return None;
-        }
         Some(Self {
             version: (u16_at(bytes, 8), u16_at(bytes, 10)),
             uuid: array(bytes, 16),
@@ -175,7 +257,7 @@ impl Superblock {
             deleted: u32_at(bytes, 184),
             staged: u32_at(bytes, 188),
             base: BaseIdentity { sectors: u64_at(bytes, 192), fingerprint: u32_at(bytes, 200) },
-            spares: (0..count).map(|i| u48_at(bytes, 224 + 6 * i)).collect(),
+            spares: (0..count).map(|i| u48_at(bytes, SPARES_AT + 6 * i)).collect(),
         })
     }
 
@@ -214,7 +296,7 @@ impl Superblock {
         put_u32(bytes, 200, self.base.fingerprint);
         put_u8(bytes, 216, u8::try_from(self.spares.len()).unwrap_or(0));
         for (i, block) in self.spares.iter().enumerate() {
-            put_u48(bytes, 224 + 6 * i, *block);
+            put_u48(bytes, SPARES_AT + 6 * i, block);
         }
         let sum = Self::sum(bytes, checksum);
         put_u32(bytes, 12, sum);

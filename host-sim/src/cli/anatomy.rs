@@ -187,7 +187,8 @@ impl<'d> Walker<'d> {
                 );
             }
         }
-        for block in self.sb.spares.clone() {
+        let spares = self.sb.spares;
+        for block in spares.iter() {
             self.push("spare", block, "free, at hand for the catalog".to_owned());
         }
         Ok(())

@@ -41,7 +41,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/commit.rs": "«self.refresh_checksums()?;»" => ""
     }
     13 "J4" "records count as journaled by a flush that only wrote some" {
-        "core/src/transfer.rs": "let units = «new.div_ceil(crate::format::Unit::capacity(unit_size))»;" => "(new / crate::format::Unit::capacity(unit_size)).max(1)"
+        "core/src/transfer.rs": "let units = «parts(new, crate::format::Unit::capacity(unit_size))»;" => "(new / crate::format::Unit::capacity(unit_size)).max(1)"
     }
     14 "J4" "everything flushed counts as proven at once" {
         "core/src/transfer.rs": "self.proven = «self.proven.max(mark)»;" => "self.sequence - 1"

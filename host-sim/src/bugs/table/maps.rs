@@ -41,6 +41,6 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/pending.rs": "if «self.key(middle) < (layer, address)» {" => "self.key(middle) <= (layer, address)"
     }
     99 "I7" "a new item takes the place of its neighbour" {
-        "core/src/pending.rs": "«self.order.copy_within(i * PLACE..self.length * PLACE, (i + 1) * PLACE);»" => ""
+        "core/src/pending.rs": "«behind.copy_within(..behind.len() - PLACE, PLACE);»" => ""
     }
 };

@@ -31,7 +31,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/mount.rs": "if !geometry.read_only {\n            «device.flush().map_err(Error::Device)?;»" => ""
     }
     25 "M2" "the oldest superblock is taken" {
-        "core/src/mount.rs": "map_or(Ordering::Less, |sb| «sb.generation.cmp(&found.generation)»)" => "found.generation.cmp(&sb.generation)"
+        "core/src/mount.rs": "map_or(Ordering::Less, |sb| «sb.generation.cmp(&generation)»)" => "generation.cmp(&sb.generation)"
     }
     26 "M2" "only the first copy of each superblock is read" {
         "core/src/mount.rs": "if «known.is_some_and(|known| known != shift) || slot == 0 && shift > 9» {" => "known.is_some_and(|known| known != shift) || slot == 0 && shift > 9 || slot % 2 == 1"

@@ -1,0 +1,71 @@
+//! The scenario on a Cortex-M: its disk is the file `disk.img` beside QEMU's working directory.
+//!
+//! The result is the exit code (0, or 1 for a fault) and one line on standard error.
+#![no_std]
+#![no_main]
+
+mod disk;
+mod stack;
+
+use core::ptr::addr_of_mut;
+
+use cortex_m_rt::entry;
+use cowl_scenario::{BUFFER, Done, Fault, Silent, WORKSPACE};
+use semihosting::{eprintln, io::Error, process};
+
+#[cfg(feature = "defmt")]
+use defmt_semihosting as _;
+
+static mut MEMORY: [u8; WORKSPACE] = [0; WORKSPACE];
+static mut DATA: [u8; BUFFER] = [0; BUFFER];
+
+#[entry]
+fn main() -> ! {
+    let painted = stack::paint();
+    let result = life();
+    let stack = painted.used();
+    match result {
+        Ok(done) => {
+            report::report(done);
+            eprintln!("{done:?}; stack: {stack} bytes; pool: {} bytes", size_of::<cowl::Pool<disk::FileDisk>>());
+            process::exit(0)
+        }
+        Err(fault) => {
+            eprintln!("{fault:?}");
+            process::exit(1)
+        }
+    }
+}
+
+#[inline(never)]
+fn life() -> Result<Done, Fault<Error>> {
+    // SAFETY: this function is called once, nobody else knows the statics.
+    let (memory, data) = unsafe { (&mut *addr_of_mut!(MEMORY), &mut *addr_of_mut!(DATA)) };
+    let mut disk = disk::FileDisk::open().map_err(Fault::of_device)?;
+    cowl_scenario::run(&mut disk, memory, data, &mut Silent)
+}
+
+#[cfg(feature = "defmt")]
+mod report {
+    //! The result by `defmt`, and one of every kind of error and statistic, to be decoded on the host.
+
+    use cowl::{Checked, Counters, Delta, Error, Finding, Object, OutOfRange, Space, Stats};
+    use cowl_scenario::Done;
+
+    pub fn report(done: Done) {
+        let refused = OutOfRange { sector: 3, length: 512 };
+        defmt::info!("{}", Error::Device(refused));
+        defmt::info!("{}", Error::<OutOfRange>::DeviceTooSmall { needed: 640, actual: 7 });
+        defmt::info!("{}", Finding::Damaged { what: Object::Journal, block: 4, layer: None });
+        defmt::info!("{} {} {}", Stats::default(), Counters::default(), Checked::default());
+        defmt::info!("{} {}", Space::default(), Delta { data: 1, nodes: 2 });
+        defmt::info!("the scenario ends: {}", done);
+    }
+}
+
+#[cfg(not(feature = "defmt"))]
+mod report {
+    //! Nobody listens.
+
+    pub fn report(_: cowl_scenario::Done) {}
+}

@@ -1,0 +1,5 @@
+//! Leaves out of the programs what nothing calls.
+
+fn main() {
+    println!("cargo:rustc-link-arg=--gc-sections");
+}

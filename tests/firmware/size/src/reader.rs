@@ -1,0 +1,35 @@
+//! A mount that only reads: a boot loader's share.
+#![no_std]
+#![no_main]
+
+mod port;
+
+use core::ptr::addr_of_mut;
+
+use cowl::{Error, LayerId, MountOptions, Pool};
+use port::{Failed, Port, input, output};
+
+static mut BUFFER: [u8; 512] = [0; 512];
+static mut WORKSPACE: [u8; 8192] = [0; 8192];
+
+fn run() -> Result<(), Error<Failed>> {
+    // SAFETY: taken once.
+    let (buffer, workspace) = unsafe { (&mut *addr_of_mut!(BUFFER), &mut *addr_of_mut!(WORKSPACE)) };
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    let mut pool = Pool::mount(Port, workspace, &options)?;
+    let found = pool.find("image")?;
+    let id = found.map_or(LayerId(0), |info| info.id);
+    loop {
+        pool.read(id, u64::from(input()), buffer)?;
+        output(u32::from(buffer[0]));
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _start() -> ! {
+    let result = run();
+    output(u32::from(result.is_err()));
+    loop {
+        core::hint::spin_loop();
+    }
+}

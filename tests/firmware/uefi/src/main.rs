@@ -1,0 +1,60 @@
+//! The scenario as a UEFI application. Log lines, the core's among them, go through `log`; the result is one line on the serial port
+//! and QEMU's exit code.
+#![no_std]
+#![no_main]
+
+mod disk;
+
+use core::{arch::asm, fmt::Write, ptr::addr_of_mut};
+
+use cowl_scenario::{BUFFER, Done, Fault, Silent, WORKSPACE};
+use uefi::prelude::*;
+
+/// Aligned, so that drivers that want alignment get it.
+#[repr(align(4096))]
+struct Aligned<const BYTES: usize>([u8; BYTES]);
+
+static mut MEMORY: Aligned<WORKSPACE> = Aligned([0; WORKSPACE]);
+static mut DATA: Aligned<BUFFER> = Aligned([0; BUFFER]);
+
+#[entry]
+fn main() -> Status {
+    if uefi::helpers::init().is_err() {
+        return Status::ABORTED;
+    }
+    let code = match life() {
+        Ok(done) => {
+            log::info!("the scenario ends: {done:?}");
+            let _ = writeln!(Serial, "\nresult: {done:?}");
+            0
+        }
+        Err(fault) => {
+            let _ = writeln!(Serial, "\nresult: {fault:?}");
+            1
+        }
+    };
+    out_byte(0xf4, 16 + code);
+    Status::ABORTED
+}
+
+fn life() -> Result<Done, Fault<uefi::Error>> {
+    let mut disk = disk::BlockIoDisk::find().map_err(Fault::of_device)?;
+    // SAFETY: this function is called once, nobody else knows the statics.
+    let (memory, data) = unsafe { (&mut *addr_of_mut!(MEMORY.0), &mut *addr_of_mut!(DATA.0)) };
+    cowl_scenario::run(&mut disk, memory, data, &mut Silent)
+}
+
+fn out_byte(port: u16, byte: u8) {
+    // SAFETY: the serial port and QEMU's exit device do nothing to memory.
+    unsafe { asm!("out dx, al", in("dx") port, in("al") byte, options(nomem, nostack)) };
+}
+
+/// The serial port itself: the firmware's console would paint the text.
+struct Serial;
+
+impl Write for Serial {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        text.bytes().for_each(|byte| out_byte(0x3f8, byte));
+        Ok(())
+    }
+}

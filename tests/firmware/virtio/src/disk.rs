@@ -1,0 +1,96 @@
+//! The virtio disk as a device for cowl, and the memory that it works with.
+
+use core::{
+    ptr::{NonNull, addr_of_mut},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use cowl::{BlockDevice, Geometry};
+use virtio_drivers::{
+    BufferDirection, Error, Hal, PAGE_SIZE, PhysAddr,
+    device::blk::VirtIOBlk,
+    transport::{
+        DeviceType, Transport,
+        mmio::{MmioTransport, VirtIOHeader},
+    },
+};
+
+use crate::machine::{SLOT_SIZE, SLOTS};
+
+/// Pages that the driver may have for its queues.
+const PAGES: usize = 16;
+
+#[repr(align(4096))]
+struct Pages([u8; PAGES * PAGE_SIZE]);
+
+static mut POOL: Pages = Pages([0; PAGES * PAGE_SIZE]);
+static GIVEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Memory is where its address says; pages are given out once.
+struct Flat;
+
+// SAFETY: every page is given out once, zeroed and aligned; addresses are the same for the processor and the device.
+unsafe impl Hal for Flat {
+    fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
+        let first = GIVEN.load(Ordering::Relaxed);
+        GIVEN.store(first + pages, Ordering::Relaxed);
+        if first + pages > PAGES {
+            return (0, NonNull::dangling());
+        }
+        // SAFETY: inside the static, which is not null.
+        let place = unsafe { NonNull::new_unchecked(addr_of_mut!(POOL.0).cast::<u8>().add(first * PAGE_SIZE)) };
+        (place.as_ptr() as PhysAddr, place)
+    }
+
+    unsafe fn dma_dealloc(_: PhysAddr, _: NonNull<u8>, _: usize) -> i32 {
+        0
+    }
+
+    unsafe fn mmio_phys_to_virt(place: PhysAddr, _: usize) -> NonNull<u8> {
+        NonNull::new(place as *mut u8).unwrap_or(NonNull::dangling())
+    }
+
+    unsafe fn share(buffer: NonNull<[u8]>, _: BufferDirection) -> PhysAddr {
+        buffer.cast::<u8>().as_ptr() as PhysAddr
+    }
+
+    unsafe fn unshare(_: PhysAddr, _: NonNull<[u8]>, _: BufferDirection) {}
+}
+
+/// A virtio disk.
+pub struct VirtioDisk(VirtIOBlk<Flat, MmioTransport<'static>>);
+
+impl VirtioDisk {
+    /// The first disk in any of the machine's slots.
+    pub fn find() -> Option<Self> {
+        for slot in SLOTS.step_by(SLOT_SIZE) {
+            let header = NonNull::new(slot as *mut VirtIOHeader)?;
+            // SAFETY: these are the machine's slots, and nobody else uses them.
+            let Ok(transport) = (unsafe { MmioTransport::new(header, SLOT_SIZE) }) else { continue };
+            if transport.device_type() == DeviceType::Block {
+                return VirtIOBlk::new(transport).ok().map(Self);
+            }
+        }
+        None
+    }
+}
+
+impl BlockDevice for VirtioDisk {
+    type Error = Error;
+
+    fn geometry(&self) -> Geometry {
+        Geometry { read_only: self.0.readonly(), ..Geometry::new(512, self.0.capacity()) }
+    }
+
+    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        self.0.read_blocks(usize::try_from(sector).map_err(|_| Error::InvalidParam)?, buffer)
+    }
+
+    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Error> {
+        self.0.write_blocks(usize::try_from(sector).map_err(|_| Error::InvalidParam)?, buffer)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.0.flush()
+    }
+}

@@ -1,0 +1,109 @@
+//! What cowl takes on a small machine, measured and held to a limit: code, stack, memory, instructions.
+//!
+//! The limits are what is reached, with a little room; what is aimed at stands beside them. Code is that of a program that calls
+//! everything, less that of the same program without cowl; calling it is counted too. That these programs link at all says that no
+//! panic can be reached in them: their panic handler calls a function that nobody has defined.
+
+use std::{fs, path::Path};
+
+use object::{Object, ObjectSection, SectionKind};
+
+use crate::{
+    DISK,
+    machine::{MACHINES, build, cortex_m4, has_program, has_target},
+};
+
+/// Target; bytes of code of every call, and of a mount that only reads: the limit.
+const CODE: [(&str, u64, u64); 2] = [("thumbv7em-none-eabihf", 82_000, 19_000), ("thumbv6m-none-eabi", 91_000, 22_600)];
+/// What is aimed at.
+const CODE_AIM: (u64, u64) = (24 << 10, 8 << 10);
+/// Bytes of stack of the whole scenario, the pool in it.
+const STACK: u64 = 9_200;
+const STACK_AIM: u64 = 2 << 10;
+/// Bytes of the pool itself: what cowl needs beside its workspace.
+const MEMORY: u64 = 1_600;
+const MEMORY_AIM: u64 = 512;
+
+/// Instructions of a call on a Cortex-M4F, in blocks of 512 bytes on a disk in memory, the copying of data counted: the limit.
+const INSTRUCTIONS: [(&str, u64); 9] = [
+    ("read", 7_000),
+    ("overwrite, own block", 13_000),
+    ("overwrite, shared block", 48_000),
+    ("write, first block", 75_000),
+    ("flush, one record", 15_000),
+    ("snapshot", 220_000),
+    ("delete", 210_000),
+    ("merge step", 250_000),
+    ("mount, six units in the journal", 270_000),
+];
+
+/// Bytes of what a program has in read-only memory.
+fn code_of(program: &Path) -> u64 {
+    let bytes = fs::read(program).expect("a program");
+    let file = object::File::parse(&*bytes).expect("an ELF file");
+    let is_code = |kind| matches!(kind, SectionKind::Text | SectionKind::ReadOnlyData | SectionKind::Data);
+    file.sections().filter(|section| is_code(section.kind())).map(|section| section.size()).sum()
+}
+
+/// The number behind a text.
+fn after(said: &str, text: &str) -> u64 {
+    let tail = said.rsplit_once(text).unwrap_or_else(|| panic!("no {text:?} in {said}")).1;
+    let digits: String = tail.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().expect("a number")
+}
+
+#[test]
+fn code_is_within_its_limit_and_no_panic_can_be_reached() {
+    for (target, whole_limit, reader_limit) in CODE {
+        if !has_target(target) {
+            assert!(std::env::var_os("COWL_REQUIRE_ALL").is_none(), "{target} is missing");
+            continue;
+        }
+        let programs = build("cowl-size", target, &[]);
+        let frame = code_of(&programs.join("nothing"));
+        let whole = code_of(&programs.join("whole")) - frame;
+        let reader = code_of(&programs.join("reader")) - frame;
+        println!("| code, {target}: every call | {whole} bytes | aim {} |", CODE_AIM.0);
+        println!("| code, {target}: mount and read only | {reader} bytes | aim {} |", CODE_AIM.1);
+        assert!(whole <= whole_limit && reader <= reader_limit, "{target}: {whole} and {reader} bytes");
+        assert!(whole > reader && reader > 1024, "{target}: nothing was linked");
+    }
+}
+
+#[test]
+fn stack_and_memory_are_within_their_limits() {
+    for machine in MACHINES.iter().filter(|machine| machine.measures_stack()) {
+        if machine.is_missing() {
+            continue;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("disk.img"), vec![0; DISK as usize]).unwrap();
+        let said = machine.run(directory.path(), false);
+        let (stack, pool) = (after(&said, "stack: "), after(&said, "pool: "));
+        println!(
+            "| stack, {} | {stack} bytes, {pool} of them the pool | aim {STACK_AIM}, {MEMORY_AIM} |",
+            machine.name
+        );
+        assert!(stack <= STACK, "{}: {stack} bytes of stack", machine.name);
+        assert!(pool <= MEMORY, "{}: the pool has {pool} bytes", machine.name);
+    }
+}
+
+#[test]
+fn calls_take_no_more_instructions_than_their_limits() {
+    let target = "thumbv7em-none-eabihf";
+    if !has_program("qemu-system-arm") || !has_target(target) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let program = build("cowl-cortex-m", target, &["--bin", "counts"]).join("counts");
+    let (_, said) = cortex_m4(&program, directory.path());
+    let (_, again) = cortex_m4(&program, directory.path());
+    assert_eq!(said, again, "the counts are the same each time");
+    for (call, limit) in INSTRUCTIONS {
+        let line = said.lines().find(|line| line.starts_with(call) && line[call.len()..].starts_with(':'));
+        let count = after(line.unwrap_or_else(|| panic!("no {call:?} in {said}")), ": ");
+        println!("| instructions, {call} | {count} | limit {limit} |");
+        assert!(count <= limit, "{call}: {count} instructions");
+    }
+}
