@@ -3,10 +3,10 @@
 
 #[path = "../core/examples/update/logic.rs"]
 mod logic;
-#[allow(dead_code)]
+#[allow(dead_code, clippy::cast_possible_truncation)]
 #[path = "metal/machine.rs"]
 mod machine;
-#[allow(dead_code)]
+#[allow(dead_code, clippy::cast_possible_truncation)]
 #[path = "metal/record.rs"]
 mod record;
 
