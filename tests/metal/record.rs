@@ -1,5 +1,5 @@
 //! The record of a disk's writes, in the layout of `dm-log-writes`: QEMU's `blklogwrites` writes it for machines with a virtio or
-//! NVMe disk, the firmware itself where the disk is a file of the host.
+//! `NVMe` disk, the firmware itself where the disk is a file of the host.
 
 use std::{fs, path::Path};
 
