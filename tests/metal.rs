@@ -87,7 +87,8 @@ fn every_machine_writes_the_same_pool_and_the_host_goes_on_with_it() {
         let zeros = vec![0; DISK as usize];
         fs::write(&disk, &zeros).expect("a disk");
         let said = machine.run(directory, true);
-        println!("{}: {}", machine.name, said.lines().last().unwrap_or_default());
+        let code = budgets::code_of(&machine.program());
+        println!("| {} | {} | {code} bytes with its driver |", machine.name, said.lines().last().unwrap_or_default());
         assert!(said.contains("Lived"), "{}: {said}", machine.name);
         assert!(!machine.has_log() || said.contains("mounted: generation"), "{}: {said}", machine.name);
         let log = record::read(&directory.join("writes.log"));

@@ -38,9 +38,9 @@ const INSTRUCTIONS: [(&str, u64); 9] = [
 ];
 
 /// Bytes of what a program has in read-only memory.
-fn code_of(program: &Path) -> u64 {
+pub fn code_of(program: &Path) -> u64 {
     let bytes = fs::read(program).expect("a program");
-    let file = object::File::parse(&*bytes).expect("an ELF file");
+    let file = object::File::parse(&*bytes).expect("an ELF or PE file");
     let is_code = |kind| matches!(kind, SectionKind::Text | SectionKind::ReadOnlyData | SectionKind::Data);
     file.sections().filter(|section| is_code(section.kind())).map(|section| section.size()).sum()
 }
