@@ -246,13 +246,13 @@ fn uefi(command: &mut Command, program: &Path, directory: &Path, device: &str, r
     command.args(["-device", device]);
 }
 
-/// The disk `d0`; with a record of its writes below it if there is to be one.
+/// The disk `d0`; with a record of its writes below it if there is to be one. What the machine flushes need not reach the host's own disk.
 fn disk(command: &mut Command, record: bool) {
     if !record {
-        command.args(["-blockdev", "driver=file,node-name=d0,filename=disk.img"]);
+        command.args(["-blockdev", "driver=file,node-name=d0,filename=disk.img,cache.no-flush=on"]);
         return;
     }
-    command.args(["-blockdev", "driver=file,node-name=f0,filename=disk.img"]);
-    command.args(["-blockdev", "driver=file,node-name=l0,filename=writes.log"]);
+    command.args(["-blockdev", "driver=file,node-name=f0,filename=disk.img,cache.no-flush=on"]);
+    command.args(["-blockdev", "driver=file,node-name=l0,filename=writes.log,cache.no-flush=on"]);
     command.args(["-blockdev", "driver=blklogwrites,node-name=d0,file=f0,log=l0,log-sector-size=512"]);
 }
