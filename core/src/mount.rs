@@ -204,6 +204,7 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
     let skip = padding(workspace, alignment_of(&geometry)?);
     let buffer = workspace.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
     let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
+    let sectors = Power::of_two(geometry.sector_size.trailing_zeros());
     let mut newest: Option<Superblock> = None;
     let mut copies = 0;
     let mut traces = false;
@@ -215,8 +216,8 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
             if known.is_some_and(|known| known != shift) || slot == 0 && shift > 9 {
                 continue;
             }
-            let at = (slot << shift) / wide(sector);
-            if (slot << shift) % wide(sector) != 0 || at + wide(length / sector) > geometry.sectors {
+            let at = (slot << shift) / sectors;
+            if (slot << shift) % sectors != 0 || at + wide(length) / sectors > geometry.sectors {
                 continue;
             }
             if let Err(error) = device.read(at, buffer) {
@@ -269,7 +270,7 @@ fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) ->
     if geometry.sector_size != pool {
         return Err(Error::WrongSectorSize { pool, device: geometry.sector_size });
     }
-    let spb = 1u64 << (sb.block_shift - sb.sector_shift);
+    let spb = Power::of_two(u32::from(sb.block_shift - sb.sector_shift));
     if sb.total > 1 << 48 || sb.total == 0 || sb.cursor >= sb.total {
         return Err(damage());
     }

@@ -14,11 +14,11 @@ use crate::{
 };
 
 /// Target; bytes of code of every call, and of a mount that only reads: the limit.
-const CODE: [(&str, u64, u64); 2] = [("thumbv7em-none-eabihf", 82_000, 19_000), ("thumbv6m-none-eabi", 91_000, 22_600)];
+const CODE: [(&str, u64, u64); 2] = [("thumbv7em-none-eabihf", 81_500, 19_700), ("thumbv6m-none-eabi", 90_500, 23_100)];
 /// What is aimed at.
 const CODE_AIM: (u64, u64) = (24 << 10, 8 << 10);
 /// Bytes of stack of the whole scenario, the pool in it.
-const STACK: u64 = 9_200;
+const STACK: u64 = 8_400;
 const STACK_AIM: u64 = 2 << 10;
 /// Bytes of the pool itself: what cowl needs beside its workspace.
 const MEMORY: u64 = 1_600;
@@ -38,9 +38,9 @@ const INSTRUCTIONS: [(&str, u64); 9] = [
 ];
 
 /// Bytes of what a program has in read-only memory.
-fn code_of(program: &Path) -> u64 {
+pub fn code_of(program: &Path) -> u64 {
     let bytes = fs::read(program).expect("a program");
-    let file = object::File::parse(&*bytes).expect("an ELF file");
+    let file = object::File::parse(&*bytes).expect("an ELF or PE file");
     let is_code = |kind| matches!(kind, SectionKind::Text | SectionKind::ReadOnlyData | SectionKind::Data);
     file.sections().filter(|section| is_code(section.kind())).map(|section| section.size()).sum()
 }

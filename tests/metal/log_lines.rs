@@ -36,7 +36,7 @@ fn errors_and_statistics_of_a_machine_are_decoded_on_the_host() {
     let (frames, _) = cortex_m4(&programs.join("life"), directory.path());
     let lines = decoded(&fs::read(programs.join("life")).unwrap(), &frames);
     let has = |text: &str| assert!(lines.iter().any(|line| line.contains(text)), "no {text:?} among {lines:#?}");
-    has("mounted: generation 1, 0 records from the journal");
+    has("mounted: generation 2, 0 records from the journal");
     has("checkpoint 2: ");
     has("Device(OutOfRange { sector: 3, length: 512 })");
     has("DeviceTooSmall { needed: 640, actual: 7 }");

@@ -177,13 +177,19 @@ impl Machine {
         matches!(self.kind, Kind::Uefi(_))
     }
 
+    /// Its firmware.
+    pub fn program(&self) -> PathBuf {
+        let name = if self.is_slow() { "life.efi" } else { "life" };
+        build(self.package, self.target, &["--bin", "life"]).join(name)
+    }
+
     /// Runs the firmware with `disk.img` of this directory as its disk; what it says. With `record` its writes are recorded in
     /// `writes.log`.
     ///
     /// # Panics
     /// The machine ends with another code than that of success.
     pub fn run(&self, directory: &Path, record: bool) -> String {
-        let firmware = build(self.package, self.target, &["--bin", "life"]);
+        let program = self.program();
         let log = directory.join("writes.log");
         drop(fs::remove_file(&log));
         if record {
@@ -194,9 +200,9 @@ impl Machine {
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", "300", self.emulator.0, "-M", self.emulator.1]).current_dir(directory);
         match self.kind {
-            Kind::Semihosting => semihosting(&mut command, &firmware),
-            Kind::Virtio => virtio(&mut command, &firmware, record, self.emulator.0 == X86),
-            Kind::Uefi(device) => uefi(&mut command, &firmware, directory, device, record),
+            Kind::Semihosting => semihosting(&mut command, &program),
+            Kind::Virtio => virtio(&mut command, &program, record, self.emulator.0 == X86),
+            Kind::Uefi(device) => uefi(&mut command, &program, directory, device, record),
         }
         let output = command.stdin(Stdio::null()).output().expect("timeout runs");
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -208,27 +214,27 @@ impl Machine {
     }
 }
 
-fn semihosting(command: &mut Command, firmware: &Path) {
+fn semihosting(command: &mut Command, program: &Path) {
     command.args(["-nographic", "-monitor", "none", "-serial", "none"]);
-    command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(firmware.join("life"));
+    command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(program);
 }
 
-fn virtio(command: &mut Command, firmware: &Path, record: bool, x86: bool) {
+fn virtio(command: &mut Command, program: &Path, record: bool, x86: bool) {
     if x86 {
         command.args(["-m", "64M", "-nodefaults", "-no-user-config", "-serial", "stdio", "-no-reboot"]);
         command.args(["-display", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
     } else {
         command.args(["-m", "128M", "-nographic", "-bios", "none"]);
     }
-    command.arg("-kernel").arg(firmware.join("life"));
+    command.arg("-kernel").arg(program);
     disk(command, record);
     command.args(["-global", "virtio-mmio.force-legacy=false", "-device", "virtio-blk-device,drive=d0"]);
 }
 
-fn uefi(command: &mut Command, firmware: &Path, directory: &Path, device: &str, record: bool) {
+fn uefi(command: &mut Command, program: &Path, directory: &Path, device: &str, record: bool) {
     let boot = directory.join("boot/EFI/BOOT");
     fs::create_dir_all(&boot).expect("a directory to boot from");
-    fs::copy(firmware.join("life.efi"), boot.join("BOOTX64.EFI")).expect("the application");
+    fs::copy(program, boot.join("BOOTX64.EFI")).expect("the application");
     fs::copy(OVMF[1], directory.join("variables.fd")).expect("the firmware's variables");
     command.args(["-m", "256M", "-display", "none", "-vga", "none", "-serial", "stdio", "-monitor", "none"]);
     command.args(["-no-reboot", "-net", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
@@ -240,13 +246,13 @@ fn uefi(command: &mut Command, firmware: &Path, directory: &Path, device: &str, 
     command.args(["-device", device]);
 }
 
-/// The disk `d0`; with a record of its writes below it if there is to be one.
+/// The disk `d0`; with a record of its writes below it if there is to be one. What the machine flushes need not reach the host's own disk.
 fn disk(command: &mut Command, record: bool) {
     if !record {
-        command.args(["-blockdev", "driver=file,node-name=d0,filename=disk.img"]);
+        command.args(["-blockdev", "driver=file,node-name=d0,filename=disk.img,cache.no-flush=on"]);
         return;
     }
-    command.args(["-blockdev", "driver=file,node-name=f0,filename=disk.img"]);
-    command.args(["-blockdev", "driver=file,node-name=l0,filename=writes.log"]);
+    command.args(["-blockdev", "driver=file,node-name=f0,filename=disk.img,cache.no-flush=on"]);
+    command.args(["-blockdev", "driver=file,node-name=l0,filename=writes.log,cache.no-flush=on"]);
     command.args(["-blockdev", "driver=blklogwrites,node-name=d0,file=f0,log=l0,log-sector-size=512"]);
 }
