@@ -187,13 +187,6 @@ fn blank_superblock() -> Superblock {
     }
 }
 
-/// The superblock of a fresh pool.
-fn sample_superblock() -> [u8; 512] {
-    let mut disk = SparseDisk::new(512, 1 << 20);
-    Pool::format(&mut disk, &mut vec![0; 1 << 16], &FormatOptions::new(512, [1; 16])).unwrap();
-    Image::new(disk).block(0)
-}
-
 #[test]
 fn the_superblock_is_as_the_document_says() {
     let encode = |superblock: &Superblock, slot: u8| {
@@ -206,7 +199,7 @@ fn the_superblock_is_as_the_document_says() {
         Object { rows: table(0), blank: encode(&blank, 0), fixed: vec![("magic", MAGIC.to_vec())], sum: Some("crc") };
     object.covers(SUPERBLOCK_SIZE);
     let case = |field: &'static str, bytes: &[u8], change: &dyn Fn(&mut Superblock)| {
-        let mut superblock = blank.clone();
+        let mut superblock = blank;
         change(&mut superblock);
         Case { encoded: encode(&superblock, 0), fields: vec![(field, bytes.to_vec())] }
     };
@@ -422,7 +415,7 @@ fn the_objects_lie_where_the_document_says() {
     pool.flush().unwrap();
     drop(pool);
     let mut image = Image::new(disk);
-    let superblock = image.superblock.clone();
+    let superblock = image.superblock;
 
     // Superblocks: an even generation in slots 0 and 1, an odd one in 2 and 3.
     for slot in 0..4u8 {

@@ -261,12 +261,6 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(Open { slot, offset, layer, before: self.tally(&layer) })
     }
 
-    // Apart, so that the record that is not needed takes no stack below what follows.
-    #[inline(never)]
-    fn expect_layer(&mut self, id: u32) -> Outcome<(), D> {
-        self.layer(id).map(drop)
-    }
-
     /// A new record, with the next number.
     pub(crate) fn open_new(&mut self) -> Outcome<Open, D> {
         let id = self.sb.next_layer;

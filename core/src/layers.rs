@@ -18,6 +18,12 @@ use crate::{
 pub(crate) const DESCRIPTION: usize = 767;
 
 impl<D: BlockDevice> Store<'_, D> {
+    /// There is such a record. Apart, so that it takes no stack below what follows.
+    #[inline(never)]
+    pub(crate) fn expect_layer(&mut self, id: u32) -> Outcome<(), D> {
+        self.layer(id).map(drop)
+    }
+
     /// The catalog can take so many more records without growing a level in the middle of a verb.
     pub(crate) fn expect_layers(&mut self, count: u64) -> Outcome<(), D> {
         let last = u64::from(self.sb.next_layer) + count;

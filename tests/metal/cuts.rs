@@ -129,7 +129,7 @@ fn disk(sectors: Vec<Sector>) -> SimDisk {
 pub fn sample(reference: &Reference, count: usize) -> Vec<Vec<u8>> {
     let mut rng = Rng::new(7);
     let writes = reference.log.iter().filter(|entry| matches!(entry, Entry::Write(..))).count();
-    let (mut number, mut images) = (0, Vec::new());
+    let (mut number, mut images) = (0, Vec::<Vec<u8>>::new());
     let taken = play(reference, &reference.log, &mut |cut, expected| {
         number += 1;
         let wanted = number * (count + 1) / writes > images.len();
@@ -143,6 +143,8 @@ pub fn sample(reference: &Reference, count: usize) -> Vec<Vec<u8>> {
     });
     taken.expect("nothing is judged");
     // Each of them has a pool; which the host sees too.
-    images.iter().for_each(|image: &Vec<u8>| drop(mount(disk_of(image), &mut [0; WORKSPACE]).expect("a pool")));
+    for image in &images {
+        drop(mount(disk_of(image), &mut [0; WORKSPACE]).expect("a pool"));
+    }
     images
 }

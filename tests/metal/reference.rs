@@ -129,13 +129,15 @@ impl Watcher {
             Action::Snapshot(volume, name) => make(&self.model, name, false, volume),
             Action::Clone(snapshot, name) => make(&self.model, name, true, snapshot),
             Action::Rollback(volume, snapshot, keep) => {
-                keep.iter().for_each(|name| make(&self.model, name, false, volume));
+                if let Some(name) = keep {
+                    make(&self.model, name, false, volume);
+                }
                 let content = self.model.now[&id(&self.model, snapshot)].content.clone();
                 after.get_mut(&id(&self.model, volume)).expect("a volume").content = content;
             }
             Action::Delete(name) => drop(after.remove(&id(&self.model, name))),
             Action::Rename(name, to) => {
-                to.clone_into(&mut after.get_mut(&id(&self.model, name)).expect("a layer").name)
+                to.clone_into(&mut after.get_mut(&id(&self.model, name)).expect("a layer").name);
             }
             Action::Merge => self.merges += 1,
             Action::Flush | Action::Stage | Action::Unmount => {}
