@@ -289,33 +289,31 @@ fn reads_and_writes_are_exact_to_the_byte_and_discards_to_the_block() {
 #[test]
 fn what_the_layer_costs_is_measured_beside_a_plain_file_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
-    let small = [
-        "--volume",
-        "16M",
-        "--operations",
-        "300",
-        "--rounds",
-        "2",
-        "--depth",
-        "5",
-        "--json",
-        "--only",
-        "process",
-        "--only",
-        "amounts",
-    ];
-    let output = Command::new(env!("CARGO_BIN_EXE_cowl")).arg("bench").arg(dir.path()).args(small).output().unwrap();
+    let plots = tempfile::tempdir().unwrap();
+    let small = "--volume 16M --operations 300 --rounds 2 --depth 5 --days 3 --deepest 100 --json";
+    let groups = "--only process --only amounts --only curves --only month";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cowl"));
+    command.arg("bench").arg(dir.path()).args(small.split(' ')).args(groups.split(' '));
+    let output = command.arg("--plots").arg(plots.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for name in ["depth.svg", "month.svg", "workspace.svg"] {
+        assert!(fs::read_to_string(plots.path().join(name)).unwrap().starts_with("<svg"), "{name}");
+    }
     let table: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let lines = table["lines"].as_array().unwrap();
-    assert_eq!(lines.iter().filter(|line| line["other"].as_f64().is_some_and(|other| other > 0.0)).count(), 4);
+    assert_eq!(lines.iter().filter(|line| line["other"].as_f64().is_some_and(|other| other > 0.0)).count(), 4 + 5);
     let amount = |what: &str| {
         let line = lines.iter().find(|line| line["what"].as_str().unwrap().contains(what)).unwrap();
         line["ours"].as_f64().unwrap()
     };
     // Exact counts, so the same on every machine: a block, a unit for each flush, and now and then a checkpoint.
-    assert!((2.0..3.0).contains(&amount("flushed each, units of 4 KiB")), "{table}");
+    assert!((2.0..2.1).contains(&amount("flushed each, units of 4 KiB")), "{table}");
+    assert!((1.0..1.2).contains(&amount("flushed each, units of 512 B")), "{table}");
+    assert!((1.0..1.15).contains(&amount("sixteen first writes a flush")), "{table}");
+    assert!((1.0..2.1).contains(&amount("first write after a snapshot")), "{table}");
     assert!((1.0..1.1).contains(&amount("at leisure")), "{table}");
     assert!(amount("snapshot with 16 MiB of data, bytes") <= 65_536.0, "{table}");
+    assert!(amount("random read, 1 snapshots") <= 1.0 && amount("random read, 100 snapshots") <= 1.0, "{table}");
+    assert!(amount("blocks in use") < 40_000.0, "{table}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }

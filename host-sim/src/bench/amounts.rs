@@ -2,39 +2,17 @@
 
 use std::{path::Path, time::Instant};
 
-use cowl::{Attributes, Counters, Counting, LayerFlags, LayerId, Pool};
+use cowl::{Counters, LayerFlags};
 
-use super::{Line, device, format, nanoseconds, options};
-use crate::{HostDevice, cli::failure::Failure, sim::Rng};
+use super::{
+    Line,
+    counted::{BLOCK, SECTORS, SIZE, attributes, fill, with_pool},
+    nanoseconds,
+};
+use crate::{cli::failure::Failure, sim::Rng};
 
-const SIZE: usize = 4096;
-const BLOCK: u64 = SIZE as u64;
-const SECTORS: u64 = 8;
-
-type Counted<'w> = Pool<'w, &'w mut Counting<HostDevice>>;
-
-fn attributes(name: &str) -> Attributes<'_> {
-    Attributes { name, ..Attributes::default() }
-}
-
-/// A pool on a counted device.
-fn with_pool<T>(
-    dir: &Path,
-    size: u64,
-    physical: u32,
-    work: impl FnOnce(&mut Counted<'_>) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let mut device = device(dir, "amounts.cowl", size, physical)?;
-    let mut workspace = vec![0; 16 << 20];
-    format(&mut device, &mut workspace)?;
-    let mut device = Counting::new(device);
-    let mut pool = Pool::mount(&mut device, &mut workspace, &options())?;
-    let done = work(&mut pool)?;
-    pool.abandon();
-    let path = dir.join("amounts.cowl");
-    std::fs::remove_file(&path).map_err(|error| Failure::file("remove", &path, &error))?;
-    Ok(done)
-}
+/// Writes after a snapshot: several times what fits between two checkpoints.
+const AFTER: u64 = 20_000;
 
 fn amount(what: impl Into<String>, ours: f64, unit: &'static str, target: Option<f64>) -> Line {
     Line { what: what.into(), ours, other: None, unit, ratio: ours, target }
@@ -63,15 +41,6 @@ fn amplification(dir: &Path, physical: u32, writes: u64, group: u64) -> Result<f
         let written = bytes(pool.device_mut().take());
         Ok(written as f64 / (writes * BLOCK) as f64)
     })
-}
-
-/// Writes a volume from end to end in pieces of 1 MiB.
-fn fill(pool: &mut Counted<'_>, volume: LayerId, size: u64) -> Result<(), Failure> {
-    let piece = vec![1; 1 << 20];
-    for at in (0..size).step_by(piece.len()) {
-        pool.write(volume, at / 512, &piece)?;
-    }
-    Ok(pool.flush()?)
 }
 
 /// What a snapshot and a delete of a snapshot write, and how long they take.
@@ -113,11 +82,11 @@ fn after_snapshot(dir: &Path) -> Result<f64, Failure> {
         pool.snapshot(volume, &attributes("s"))?;
         pool.device_mut().take();
         let mut rng = Rng::new(6);
-        for _ in 0..2000 {
+        for _ in 0..AFTER {
             pool.write(volume, rng.below((64 << 20) / BLOCK) * SECTORS, &[2; SIZE])?;
             pool.flush()?;
         }
-        Ok(bytes(pool.device_mut().take()) as f64 / (2000 * BLOCK) as f64)
+        Ok(bytes(pool.device_mut().take()) as f64 / (AFTER * BLOCK) as f64)
     })
 }
 
@@ -128,8 +97,8 @@ fn after_snapshot(dir: &Path) -> Result<f64, Failure> {
 pub fn measure(dir: &Path, data: u64) -> Result<Vec<Line>, Failure> {
     let each = "bytes written per byte, first write, flushed each";
     let mut lines = vec![
-        amount(format!("{each}, units of 4 KiB"), amplification(dir, 4096, 4000, 1)?, "x", Some(2.1)),
-        amount(format!("{each}, units of 512 B"), amplification(dir, 512, 4000, 1)?, "x", Some(1.2)),
+        amount(format!("{each}, units of 4 KiB"), amplification(dir, 4096, 20_000, 1)?, "x", Some(2.1)),
+        amount(format!("{each}, units of 512 B"), amplification(dir, 512, 20_000, 1)?, "x", Some(1.2)),
         amount(
             "bytes written per byte, sixteen first writes a flush",
             amplification(dir, 4096, 16_000, 16)?,

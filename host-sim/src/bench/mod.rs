@@ -3,6 +3,7 @@
 //! * [`process`]: in this process, against `pread` and `pwrite` on a plain file in the same directory.
 //! * [`nbd`]: through a server, against nbdkit with a plain file and qemu-nbd, if they are installed.
 //! * [`amounts`]: bytes written for each byte, and what snapshots and deletes write.
+//! * [`curves`]: device reads by workspace and by depth; [`month`]: whether anything grows over weeks; [`plot`] draws them.
 //!
 //! Each time is the median of several rounds, and each round measures both sides, one right after the other: a machine that is
 //! busy with other things slows both.
@@ -11,7 +12,11 @@
 #![allow(clippy::cast_precision_loss)]
 
 pub mod amounts;
+mod counted;
+pub mod curves;
+pub mod month;
 pub mod nbd;
+pub mod plot;
 pub mod process;
 
 use std::{

@@ -12,7 +12,7 @@ use super::super::{
     size::parse_size,
     ui::{Report, Style, Ui},
 };
-use crate::bench::{Line, Size, amounts, nbd, process};
+use crate::bench::{Line, Size, amounts, curves, month, nbd, plot, process};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -20,6 +20,7 @@ Examples:
   cowl bench
   cowl bench /dev/shm --volume 1G --rounds 9
   cowl bench /var/tmp --json
+  cowl bench --only curves --only month --plots .
 
 Each time is a median over rounds in which a plain file is measured right before or after. Amounts are exact counts. \
 Files are made in the directory and removed again.")]
@@ -39,6 +40,15 @@ pub struct Args {
     /// Snapshots of the deep chain
     #[arg(long, default_value_t = 255)]
     depth: u32,
+    /// Days that a volume lives through
+    #[arg(long, default_value_t = 30)]
+    days: u32,
+    /// Snapshots at the end of the curve over depth
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    deepest: u32,
+    /// Draws curves and the month as SVG files in this directory
+    #[arg(long)]
+    plots: Option<PathBuf>,
     /// Measure only this; can be given several times
     #[arg(long, value_enum)]
     only: Vec<Group>,
@@ -53,6 +63,10 @@ enum Group {
     Nbd,
     /// Amounts
     Amounts,
+    /// Device reads by workspace and by depth
+    Curves,
+    /// A month of snapshots and random writes
+    Month,
 }
 
 #[derive(Debug, Serialize)]
@@ -109,5 +123,32 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     if wanted(Group::Amounts) {
         lines.extend(amounts::measure(&args.dir, args.volume)?);
     }
+    if wanted(Group::Curves) {
+        lines.extend(draw_curves(args)?);
+    }
+    if wanted(Group::Month) {
+        let days = month::live(&args.dir, args.days)?;
+        if let Some(folder) = &args.plots {
+            plot::month(folder, &days)?;
+        }
+        lines.extend(month::lines(&days));
+    }
     ui.show(&Table { dir: args.dir.clone(), lines, missing })
+}
+
+fn draw_curves(args: &Args) -> Result<Vec<Line>, Failure> {
+    let workspace = curves::by_workspace(&args.dir, args.volume)?;
+    let depth = curves::by_depth(&args.dir, args.deepest)?;
+    if let Some(folder) = &args.plots {
+        plot::workspace(folder, &workspace)?;
+        plot::depth(folder, &depth)?;
+    }
+    let line = |what: String, reads: f64| Line { what, ours: reads, other: None, unit: "", ratio: reads, target: None };
+    let mib = args.volume >> 20;
+    let by_workspace = |(kib, reads): &(f64, f64)| {
+        line(format!("device reads for a random read of {mib} MiB, workspace {kib:.0} KiB"), *reads)
+    };
+    let by_depth =
+        |(depth, reads): &(f64, f64)| line(format!("device reads for a random read, {depth:.0} snapshots"), *reads);
+    Ok(workspace.iter().map(by_workspace).chain(depth.iter().map(by_depth)).collect())
 }

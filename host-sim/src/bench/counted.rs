@@ -1,0 +1,67 @@
+//! A pool in a file whose operations are counted.
+
+use std::path::Path;
+
+use cowl::{Attributes, Counting, LayerFlags, LayerId, Pool};
+
+use super::{device, format, options};
+use crate::{HostDevice, cli::failure::Failure};
+
+/// Bytes of a block.
+pub const SIZE: usize = 4096;
+/// Bytes of a block.
+pub const BLOCK: u64 = SIZE as u64;
+/// Sectors in a block.
+pub const SECTORS: u64 = 8;
+
+/// A pool on a counted device.
+pub type Counted<'w> = Pool<'w, &'w mut Counting<HostDevice>>;
+
+/// A name and nothing else.
+pub fn attributes(name: &str) -> Attributes<'_> {
+    Attributes { name, ..Attributes::default() }
+}
+
+/// A pool for a while, in a new file of this size.
+///
+/// # Errors
+/// Those of the file, the pool and the work.
+pub fn with_pool<T>(
+    dir: &Path,
+    size: u64,
+    physical: u32,
+    work: impl FnOnce(&mut Counted<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut device = device(dir, "amounts.cowl", size, physical)?;
+    let mut workspace = vec![0; 16 << 20];
+    format(&mut device, &mut workspace)?;
+    let mut device = Counting::new(device);
+    let mut pool = Pool::mount(&mut device, &mut workspace, &options())?;
+    let done = work(&mut pool)?;
+    pool.abandon();
+    let path = dir.join("amounts.cowl");
+    std::fs::remove_file(&path).map_err(|error| Failure::file("remove", &path, &error))?;
+    Ok(done)
+}
+
+/// A volume of this size, written from end to end.
+///
+/// # Errors
+/// The pool's.
+pub fn full_volume(pool: &mut Counted<'_>, size: u64) -> Result<LayerId, Failure> {
+    let volume = pool.create(&attributes("v"), size / 512, LayerFlags::empty())?;
+    fill(pool, volume, size)?;
+    Ok(volume)
+}
+
+/// Writes a volume from end to end in pieces of 1 MiB.
+///
+/// # Errors
+/// The pool's.
+pub fn fill(pool: &mut Counted<'_>, volume: LayerId, size: u64) -> Result<(), Failure> {
+    let piece = vec![1; 1 << 20];
+    for at in (0..size).step_by(piece.len()) {
+        pool.write(volume, at / 512, &piece)?;
+    }
+    Ok(pool.flush()?)
+}
