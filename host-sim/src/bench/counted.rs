@@ -1,11 +1,12 @@
-//! A pool in a file whose operations are counted.
+//! A pool in a file whose operations are counted, and whose flushes are only counted: how often there is one is the same whether or
+//! not a disk is waited for.
 
 use std::path::Path;
 
-use cowl::{Attributes, Counting, LayerFlags, LayerId, Pool};
+use cowl::{Attributes, BlockDevice, Counting, Geometry, LayerFlags, LayerId, Pool};
 
 use super::{device, format, options};
-use crate::{HostDevice, cli::failure::Failure};
+use crate::{DeviceError, HostDevice, cli::failure::Failure};
 
 /// Bytes of a block.
 pub const SIZE: usize = 4096;
@@ -15,7 +16,35 @@ pub const BLOCK: u64 = SIZE as u64;
 pub const SECTORS: u64 = 8;
 
 /// A pool on a counted device.
-pub type Counted<'w> = Pool<'w, &'w mut Counting<HostDevice>>;
+pub type Counted<'w> = Pool<'w, &'w mut Counting<NeverFlushed>>;
+
+/// A device that is gone when the counting is over.
+#[derive(Debug)]
+pub struct NeverFlushed(pub HostDevice);
+
+impl BlockDevice for NeverFlushed {
+    type Error = DeviceError;
+
+    fn geometry(&self) -> Geometry {
+        self.0.geometry()
+    }
+
+    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
+        self.0.read(sector, buffer)
+    }
+
+    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), DeviceError> {
+        self.0.write(sector, buffer)
+    }
+
+    fn flush(&mut self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
+    fn discard(&mut self, sector: u64, count: u64) -> Result<(), DeviceError> {
+        self.0.discard(sector, count)
+    }
+}
 
 /// A name and nothing else.
 pub fn attributes(name: &str) -> Attributes<'_> {
@@ -35,7 +64,7 @@ pub fn with_pool<T>(
     let mut device = device(dir, "amounts.cowl", size, physical)?;
     let mut workspace = vec![0; 16 << 20];
     format(&mut device, &mut workspace)?;
-    let mut device = Counting::new(device);
+    let mut device = Counting::new(NeverFlushed(device));
     let mut pool = Pool::mount(&mut device, &mut workspace, &options())?;
     let done = work(&mut pool)?;
     pool.abandon();

@@ -5,7 +5,7 @@ use std::path::Path;
 use cowl::{Counting, Error, LayerId, Pool};
 
 use super::{
-    counted::{BLOCK, Counted, SECTORS, SIZE, attributes, full_volume, with_pool},
+    counted::{BLOCK, Counted, NeverFlushed, SECTORS, SIZE, attributes, full_volume, with_pool},
     device, format, options,
 };
 use crate::{cli::failure::Failure, sim::Rng};
@@ -25,7 +25,7 @@ pub fn by_workspace(dir: &Path, data: u64) -> Result<Points, Failure> {
     let mut device = device(dir, "curves.cowl", data * 2 + (256 << 20), 4096)?;
     let mut workspace = vec![0; 16 << 20];
     format(&mut device, &mut workspace)?;
-    let mut device = Counting::new(device);
+    let mut device = Counting::new(NeverFlushed(device));
     let mut pool = Pool::mount(&mut device, &mut workspace, &options())?;
     let volume = full_volume(&mut pool, data)?;
     pool.unmount()?;
