@@ -201,10 +201,10 @@ mod tests {
         let mut memory = [0; 8 * PENDING_ITEM];
         let mut pending = Pending::new(&mut memory);
         let mut items = Vec::new();
-        for (address, unit) in (0..).zip([0, 1, 1 << 20, 0, 7, 0]) {
+        for ((address, unit), growth) in (0..).zip([0, 1, 1 << 20, 0, 7, 0]).zip([10, 0, 15].into_iter().cycle()) {
             let record = Record { layer: 3, address: 9 - address, crc: 0xffff_ffff, ..Record::default() };
             let (stale, reserved) = (address % 2 == 1, address % 3 == 0);
-            items.push(Item { record, unit, growth: [10, 0, 15][address as usize % 3], stale, reserved });
+            items.push(Item { record, unit, growth, stale, reserved });
             assert!(pending.insert(items.last().unwrap()));
         }
         assert!(items.iter().all(|item| pending.find(3, item.record.address) == Some(*item)));
