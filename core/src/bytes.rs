@@ -86,7 +86,7 @@ pub(crate) fn wide(value: usize) -> u64 {
     value as u64
 }
 
-/// Copies as much as both have.
+/// Copies as much as both have. A copy that checks that their lengths are the same would have a way to panic.
 #[inline]
 pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);

@@ -1,6 +1,7 @@
 //! A disk in memory: firmware's scratch pool, and the quickest way to try cowl.
 
 use super::{BlockDevice, Geometry};
+use crate::bytes::copy;
 
 /// A device over a byte slice, with 512-byte sectors unless told otherwise.
 #[derive(Debug)]
@@ -71,9 +72,4 @@ impl BlockDevice for RamDisk<'_> {
     fn flush(&mut self) -> Result<(), OutOfRange> {
         Ok(())
     }
-}
-
-/// Both have the same length; a copy that checks it again would have a way to panic.
-fn copy(to: &mut [u8], from: &[u8]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }

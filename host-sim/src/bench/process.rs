@@ -8,20 +8,21 @@ use std::{
     time::Instant,
 };
 
-use cowl::{Attributes, BlockDevice, LayerFlags, LayerId, Pool};
+use cowl::{BlockDevice, LayerFlags, LayerId, Pool};
 
-use super::{Line, Size, device, each, format, nanoseconds, options, side_by_side};
+use super::{
+    Line, Size,
+    counted::{SECTORS, SIZE, attributes},
+    device, each, format, nanoseconds, options, side_by_side,
+};
 use crate::{HostDevice, cli::failure::Failure, sim::Rng};
 
-const BLOCK: usize = 4096;
-/// Sectors in a block.
-const SECTORS: u64 = 8;
 /// For the journal and for what is set aside.
 const ROOM: u64 = 256 << 20;
 
 /// A block-aligned buffer.
 #[repr(align(4096))]
-struct Aligned([u8; BLOCK]);
+struct Aligned([u8; SIZE]);
 
 fn plain(dir: &Path, name: &str) -> Result<File, Failure> {
     let path = dir.join(name);
@@ -32,10 +33,6 @@ fn plain(dir: &Path, name: &str) -> Result<File, Failure> {
         .truncate(true)
         .open(&path)
         .map_err(|error| Failure::file("create", &path, &error))
-}
-
-fn attributes(name: &str) -> Attributes<'_> {
-    Attributes { name, ..Attributes::default() }
 }
 
 /// Blocks in an order that repeats for the same seed, each at most once.
@@ -65,8 +62,8 @@ impl Sides<'_, '_> {
     }
 
     fn reads(&mut self, what: &str, target: f64) -> Result<Line, Failure> {
-        let mut ours = Aligned([0; BLOCK]);
-        let mut theirs = Aligned([0; BLOCK]);
+        let mut ours = Aligned([0; SIZE]);
+        let mut theirs = Aligned([0; SIZE]);
         self.compare(
             what,
             target,
@@ -76,7 +73,7 @@ impl Sides<'_, '_> {
     }
 
     fn overwrites(&mut self, what: &str, target: f64) -> Result<Line, Failure> {
-        let bytes = Aligned([3; BLOCK]);
+        let bytes = Aligned([3; SIZE]);
         self.compare(
             what,
             target,
@@ -102,7 +99,7 @@ impl Sides<'_, '_> {
             || each(order.len(), || order.iter().try_for_each(|block| ours(pool, volume, *block))),
             || {
                 each(order.len(), || {
-                    let done = order.iter().try_for_each(|block| theirs(file, block * BLOCK as u64));
+                    let done = order.iter().try_for_each(|block| theirs(file, block * SIZE as u64));
                     done.map_err(|error| Failure::file("use", Path::new("bench.raw"), &error))
                 })
             },
@@ -129,7 +126,7 @@ pub fn measure(dir: &Path, size: Size) -> Result<Vec<Line>, Failure> {
         file.write_all_at(&bytes, at).map_err(|error| Failure::file("write", Path::new("raw"), &error))?;
     }
     pool.checkpoint()?;
-    let order = shuffled(size.volume / BLOCK as u64, 7);
+    let order = shuffled(size.volume / SIZE as u64, 7);
     let mut sides = Sides { pool: &mut pool, volume, file, size, order };
     lines.push(sides.reads("read 4 KiB at random", 1.05)?);
     lines.push(sides.overwrites("overwrite 4 KiB at random", 1.05)?);
@@ -137,8 +134,8 @@ pub fn measure(dir: &Path, size: Size) -> Result<Vec<Line>, Failure> {
     for i in 0..depth {
         sides.pool.snapshot(volume, &attributes(&format!("s{i}")))?;
         for _ in 0..8 {
-            let block = rng.below(size.volume / BLOCK as u64);
-            sides.pool.write(volume, block * SECTORS, &[5; BLOCK])?;
+            let block = rng.below(size.volume / SIZE as u64);
+            sides.pool.write(volume, block * SECTORS, &[5; SIZE])?;
         }
     }
     sides.pool.checkpoint()?;
@@ -163,11 +160,11 @@ fn opening(device: &mut HostDevice, workspace: &mut [u8], depth: u32) -> Result<
 
 /// Every block once, in random order, into a new volume and into a new sparse file; one flush at the end.
 fn first_writes(dir: &Path, size: Size) -> Result<Line, Failure> {
-    let order = shuffled(size.volume / BLOCK as u64, 3);
+    let order = shuffled(size.volume / SIZE as u64, 3);
     let order = &order[..size.operations.min(order.len())];
     let mut pool_device = device(dir, "first.cowl", size.volume * 2 + ROOM, 4096)?;
     let mut workspace = vec![0; 64 << 20];
-    let bytes = Aligned([9; BLOCK]);
+    let bytes = Aligned([9; SIZE]);
     let line = side_by_side(
         "first write of 4 KiB at random, one flush",
         size.rounds,
@@ -190,7 +187,7 @@ fn first_writes(dir: &Path, size: Size) -> Result<Line, Failure> {
             let failed = |error| Failure::file("write", Path::new("raw"), &error);
             file.set_len(size.volume).map_err(failed)?;
             each(order.len(), || {
-                order.iter().try_for_each(|block| file.write_all_at(&bytes.0, block * BLOCK as u64)).map_err(failed)?;
+                order.iter().try_for_each(|block| file.write_all_at(&bytes.0, block * SIZE as u64)).map_err(failed)?;
                 file.sync_data().map_err(failed)
             })
         },
