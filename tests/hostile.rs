@@ -125,3 +125,25 @@ fn records_that_contradict_each_other_are_damage_in_the_block_that_holds_them() 
     let text = pool.description(volume, &mut [0; 767]);
     assert_eq!(text, Err(Error::Corrupt { what: Object::Catalog, block }), "a text that has no page");
 }
+
+/// A superblock that lists a spare block twice: two nodes of the catalog got the same place, and the first of them was then written
+/// to sector 2^64 - 1.
+#[test]
+fn a_spare_block_that_is_listed_twice_is_damage() {
+    let mut disk = sample();
+    change_superblocks(&mut disk, &|sb| {
+        let last = sb.spares.iter().last().unwrap();
+        sb.spares = sb.spares.iter().map(|_| last).collect();
+    });
+    let mut workspace = vec![0; 1 << 16];
+    let mut pool = mount(&mut disk, &mut workspace).unwrap();
+    let volume = pool.find("v").unwrap().unwrap().id;
+    for _ in 0..2 {
+        let refused = pool.snapshot(volume, &named("t"));
+        assert!(matches!(refused, Err(Error::Corrupt { what: Object::Catalog, .. })), "{refused:?}");
+    }
+    assert_eq!(pool.layers().count(), 2);
+    let mut bytes = [0; 512];
+    pool.read(volume, 3, &mut bytes).unwrap();
+    assert_eq!(bytes, [2; 512]);
+}

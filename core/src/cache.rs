@@ -207,6 +207,11 @@ impl<'w> Cache<'w> {
         self.flag(slot, DIRTY)
     }
 
+    /// Someone relies on the slot: it is dirty or pinned.
+    pub(crate) fn is_held(&self, slot: Slot) -> bool {
+        self.is_dirty(slot) || u8_at(self.meta, Self::at(slot, PINS)) > 0
+    }
+
     /// Number of dirty slots.
     pub(crate) fn dirty(&self) -> u32 {
         self.dirty

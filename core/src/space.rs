@@ -39,10 +39,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let slot = slot?;
         let copy = if entry.is_written() { 1 - entry.copy } else { 0 };
         let block = self.layout.space_place(level, position, copy);
-        if let Some(stale) = self.cache.find(block) {
-            self.cache.assign(stale, None);
-        }
-        self.cache.assign(slot, Some(block));
+        self.rehouse(slot, block, Object::SpaceMap)?;
         let entry = SpaceEntry { copy, generation, ..entry };
         self.set_space_entry(parent, offset, &entry);
         self.cache.set_dirty(slot, parent, offset);

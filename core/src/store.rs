@@ -152,6 +152,19 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(slot)
     }
 
+    /// Gives the slot its new block. What the cache has of that block is of an earlier use and forgotten; if it is of this
+    /// generation, a damaged pool has given out the block twice.
+    pub(crate) fn rehouse(&mut self, slot: Slot, block: u64, what: Object) -> Outcome<(), D> {
+        if let Some(stale) = self.cache.find(block) {
+            if self.cache.is_held(stale) {
+                return Err(damaged(what, block));
+            }
+            self.cache.assign(stale, None);
+        }
+        self.cache.assign(slot, Some(block));
+        Ok(())
+    }
+
     /// Writes a dirty slot, none of whose children are dirty, and gives its checksum to its parent.
     pub(crate) fn clean(&mut self, slot: Slot) -> Outcome<(), D> {
         let block = self.cache.block(slot);

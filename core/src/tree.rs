@@ -145,10 +145,7 @@ impl<D: BlockDevice> Store<'_, D> {
         };
         self.cache.unpin(slot);
         let (block, ()) = (block?, released?);
-        if let Some(stale) = self.cache.find(block) {
-            self.cache.assign(stale, None);
-        }
-        self.cache.assign(slot, Some(block));
+        self.rehouse(slot, block, tree.what)?;
         let birth = if tree.keep_birth { entry.birth } else { self.sb.epoch };
         tree.count(birth, 1);
         Ok((slot, birth))

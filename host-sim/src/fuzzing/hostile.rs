@@ -1,9 +1,11 @@
 //! `hostile_image`: cowl on a device whose content somebody else has chosen.
 
+use std::convert::Infallible;
+
 use cowl::{Attributes, Error, LayerId, LayerInfo, Pool, SnapshotOf};
 
 use super::{
-    flat::{FlatDisk, PastEnd},
+    flat::FlatDisk,
     input::Input,
     sample::{Sample, open},
 };
@@ -76,7 +78,7 @@ fn layer(input: &mut Input<'_>) -> LayerId {
 }
 
 /// One verb; 0 ends the mount.
-fn one(pool: &mut Pool<'_, FlatDisk>, verb: u8, input: &mut Input<'_>) -> Result<(), Error<PastEnd>> {
+fn one(pool: &mut Pool<'_, FlatDisk>, verb: u8, input: &mut Input<'_>) -> Result<(), Error<Infallible>> {
     let named = |name| Attributes { name, description: "new", ..Attributes::default() };
     let sector = u64::from(input.byte());
     match verb {
@@ -108,7 +110,7 @@ fn one(pool: &mut Pool<'_, FlatDisk>, verb: u8, input: &mut Input<'_>) -> Result
 }
 
 /// Verbs that read little.
-fn look(pool: &mut Pool<'_, FlatDisk>, verb: u8, input: &mut Input<'_>) -> Result<(), Error<PastEnd>> {
+fn look(pool: &mut Pool<'_, FlatDisk>, verb: u8, input: &mut Input<'_>) -> Result<(), Error<Infallible>> {
     let id = layer(input);
     match verb {
         1 => {
@@ -133,7 +135,7 @@ fn look(pool: &mut Pool<'_, FlatDisk>, verb: u8, input: &mut Input<'_>) -> Resul
 }
 
 /// Verbs that read a lot.
-fn scan(pool: &mut Pool<'_, FlatDisk>, verb: u8, input: &mut Input<'_>) -> Result<(), Error<PastEnd>> {
+fn scan(pool: &mut Pool<'_, FlatDisk>, verb: u8, input: &mut Input<'_>) -> Result<(), Error<Infallible>> {
     match verb {
         4 => list(pool),
         5 => {
@@ -159,7 +161,7 @@ fn scan(pool: &mut Pool<'_, FlatDisk>, verb: u8, input: &mut Input<'_>) -> Resul
     }
 }
 
-fn list(pool: &mut Pool<'_, FlatDisk>) -> Result<(), Error<PastEnd>> {
+fn list(pool: &mut Pool<'_, FlatDisk>) -> Result<(), Error<Infallible>> {
     let layers: Result<Vec<LayerInfo>, _> = pool.layers().collect();
     let mut text = [0; 800];
     for info in layers? {
@@ -177,7 +179,7 @@ fn list(pool: &mut Pool<'_, FlatDisk>) -> Result<(), Error<PastEnd>> {
     Ok(())
 }
 
-fn attachments(pool: &mut Pool<'_, FlatDisk>, input: &mut Input<'_>) -> Result<(), Error<PastEnd>> {
+fn attachments(pool: &mut Pool<'_, FlatDisk>, input: &mut Input<'_>) -> Result<(), Error<Infallible>> {
     let named = |name| Attributes { name, ..Attributes::default() };
     let staged = pool.stage_attachment(&named("blob"), u64::from(input.short()))?;
     pool.write(staged, 0, &[1; 512])?;

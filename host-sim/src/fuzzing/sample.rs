@@ -3,14 +3,14 @@
 //! They are made and opened with a checksum that is 0 for all bytes: whatever is changed afterwards, its checksum is right. That
 //! is what an attacker can do to CRC-32C, and it brings the fuzzer behind every check at once. One sample has the real checksum.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, convert::Infallible, rc::Rc};
 
 use cowl::{
     Attributes, Checksum, Error, FormatOptions, LayerFlags, LayerId, Merge, MountOptions, Pool, SnapshotOf,
     format::{MergeMode, MergeState, Superblock},
 };
 
-use super::flat::{FlatDisk, PastEnd};
+use super::flat::FlatDisk;
 
 /// How a sample is made.
 #[derive(Debug, Clone, Copy)]
@@ -116,12 +116,12 @@ pub(super) fn open<'w>(
     disk: &FlatDisk,
     workspace: &'w mut [u8],
     checksum: Checksum,
-) -> Result<Pool<'w, FlatDisk>, Error<PastEnd>> {
+) -> Result<Pool<'w, FlatDisk>, Error<Infallible>> {
     Pool::mount(disk.clone(), workspace, &MountOptions { checksum, ..MountOptions::default() })
 }
 
 /// A volume with a chain of snapshots, branches, attachments, descriptions, deleted layers at work, and a journal with a tail.
-fn fill(pool: &mut Pool<'_, FlatDisk>, kind: &Kind) -> Result<LayerId, Error<PastEnd>> {
+fn fill(pool: &mut Pool<'_, FlatDisk>, kind: &Kind) -> Result<LayerId, Error<Infallible>> {
     let named = |name| Attributes { name, description: "what it is for", ..Attributes::default() };
     let volume = pool.create(&named("volume"), SECTORS, kind.flags)?;
     write(pool, volume, 0..SECTORS, 1)?;
@@ -168,7 +168,7 @@ fn write(
     layer: LayerId,
     sectors: std::ops::Range<u64>,
     tag: u8,
-) -> Result<(), Error<PastEnd>> {
+) -> Result<(), Error<Infallible>> {
     for sector in sectors {
         pool.write(layer, sector, &[tag; 512])?;
     }
@@ -176,7 +176,7 @@ fn write(
 }
 
 /// Deletes a layer and does the first part of its merge.
-fn begin_merge(pool: &mut Pool<'_, FlatDisk>, layer: LayerId) -> Result<(), Error<PastEnd>> {
+fn begin_merge(pool: &mut Pool<'_, FlatDisk>, layer: LayerId) -> Result<(), Error<Infallible>> {
     pool.delete(layer)?;
     let has_begun =
         |pool: &Pool<'_, FlatDisk>| pool.info().merging.is_some_and(|(merging, front)| merging == layer.0 && front > 0);

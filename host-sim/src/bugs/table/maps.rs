@@ -31,8 +31,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/store.rs": "if «(self.checksum)(0, buffer) != crc» {" => "false"
     }
     96 "F12" "the cache keeps what was at a block before" {
-        "core/src/tree.rs": "«if let Some(stale) = self.cache.find(block) {\n            self.cache.assign(stale, None);\n        }»" => "",
-        "core/src/space.rs": "«if let Some(stale) = self.cache.find(block) {\n            self.cache.assign(stale, None);\n        }»" => ""
+        "core/src/store.rs": "«self.cache.assign(stale, None);»\n        }\n        self.cache.assign(slot, Some(block));" => ""
     }
     97 "I6" "the parent of a dirty node may leave the cache" {
         "core/src/cache.rs": "let held = u8_at(self.meta, Self::at(slot, PINS)) > 0 || «self.dirty_children(slot) > 0»;" => "false"
