@@ -216,8 +216,7 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         for level in (0..=height).rev() {
             if !self.entry_at(root, height, level, page, Object::Catalog)?.is_block() {
-                let span = self.span(level);
-                return Ok((page / span + 1).saturating_mul(span));
+                return Ok(self.behind(level, page));
             }
         }
         Ok(page + 1)

@@ -27,9 +27,7 @@ impl<D: BlockDevice> Store<'_, D> {
             let of_a = self.entry_at(a.root, a.height, level.min(a.height), address, Object::MapNode)?;
             let of_b = self.entry_at(b.root, b.height, level.min(b.height), address, Object::MapNode)?;
             if of_a.same(&of_b) {
-                let span = self.span(level);
-                let end = (address / span + 1).saturating_mul(span);
-                return Ok((false, end.min(next) - address));
+                return Ok((false, self.behind(level, address).min(next) - address));
             }
             if level == 0 {
                 return Ok((true, 1));

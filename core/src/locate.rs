@@ -81,14 +81,13 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut entry = root;
         for level in (1..=height).rev() {
             if !entry.is_block() {
-                let span = self.span(level);
-                let hole_end = (address / span + 1).saturating_mul(span).min(end);
+                let hole_end = self.behind(level, address).min(end);
                 return Ok(Run::hole(most.min(hole_end - address)));
             }
             let slot = self.load(&entry, Object::MapNode)?;
             entry = self.entry_in(slot, self.child_offset(address, level));
             if level == 1 {
-                let left = self.span(1) - address % self.span(1);
+                let left = self.behind(1, address) - address;
                 let (mut count, mut oldest) = (1, entry.birth);
                 while count < most.min(left) {
                     let next = self.entry_in(slot, self.child_offset(address + count, 1));

@@ -260,8 +260,7 @@ impl<D: BlockDevice> Store<'_, D> {
         };
         loop {
             if !entry.is_block() || entry.birth <= limit || entry.same(&peer) {
-                let span = self.span(level);
-                self.sb.merge.front = (front / span + 1).saturating_mul(span);
+                self.sb.merge.front = self.behind(level, front);
                 break;
             }
             let _ = path.push(entry.block);
@@ -280,7 +279,7 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         let mut left = layer.height - u8::try_from(path.len()).unwrap_or(0) + 1;
         while let Some(block) = path.pop() {
-            if !self.sb.merge.front.is_multiple_of(self.span(left)) {
+            if !self.begins(left, self.sb.merge.front) {
                 break;
             }
             self.space_mark(block, false)?;
@@ -304,7 +303,6 @@ impl<D: BlockDevice> Store<'_, D> {
         if let Some(slot) = peer_slot {
             self.cache.pin(slot);
         }
-        let fan = self.span(1);
         let before = freed.data;
         loop {
             let offset = self.child_offset(self.sb.merge.front, 1);
@@ -319,7 +317,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 freed.data += 1;
             }
             self.sb.merge.front += 1;
-            if self.sb.merge.front.is_multiple_of(fan) {
+            if self.begins(1, self.sb.merge.front) {
                 break;
             }
         }

@@ -1,7 +1,7 @@
 //! The pool: the one type that everything is asked of.
 
 use crate::{
-    bytes::{index, padding, wide},
+    bytes::{Power, index, padding, wide},
     checksum::Checksum,
     device::{BlockDevice, NoBase},
     error::Error,
@@ -341,10 +341,11 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Sectors in a buffer; an error if it is not a whole number of them.
     pub(crate) fn sectors_in(&self, buffer: &[u8], layer_sectors: u64) -> Result<u64, D> {
-        if !buffer.len().is_multiple_of(self.sector_size.max(1)) {
+        let (bytes, sector) = (wide(buffer.len()), Power::of_two(self.sector_size.trailing_zeros()));
+        if bytes % sector != 0 {
             return Err(Error::OutOfRange { sectors: layer_sectors });
         }
-        Ok(wide(buffer.len() / self.sector_size.max(1)))
+        Ok(bytes / sector)
     }
 
     /// Bytes of so many sectors.

@@ -126,7 +126,7 @@ impl<D: BlockDevice> Store<'_, D> {
             }
             let slot = self.node_mut(&mut tree, holder, offset)?;
             reached = level;
-            let aligned = address.is_multiple_of(self.span(level - 1));
+            let aligned = self.begins(level - 1, address);
             let keep = self.child_offset(address, level) + if aligned { 0 } else { Entry::SIZE };
             let end = index(fan) * Entry::SIZE;
             if let Some(rest) = self.cache.bytes_mut(slot).get_mut(keep..end) {

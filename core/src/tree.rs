@@ -67,8 +67,21 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Addresses below an entry of this level.
+    #[inline]
     pub(crate) fn span(&self, level: u8) -> u64 {
         1 << (self.fan_shift() * u32::from(level)).min(62)
+    }
+
+    /// The first address behind those that the entry of this level with `address` below it covers.
+    #[inline]
+    pub(crate) fn behind(&self, level: u8, address: u64) -> u64 {
+        (address | (self.span(level) - 1)).saturating_add(1)
+    }
+
+    /// What an entry of this level covers begins at the address.
+    #[inline]
+    pub(crate) fn begins(&self, level: u8, address: u64) -> bool {
+        address & (self.span(level) - 1) == 0
     }
 
     /// The entry of `level` that covers the address, in a tree of this root and height.

@@ -69,8 +69,7 @@ impl<D: BlockDevice> Store<'_, D> {
                     self.space_mark(entry.block, false)?;
                     applied.data -= 1;
                 }
-                let span = self.span(level);
-                self.sb.merge.front = (front / span + 1).saturating_mul(span);
+                self.sb.merge.front = self.behind(level, front);
                 return Ok(());
             }
             let slot = self.load(&entry, Object::MapNode)?;

@@ -52,9 +52,8 @@ impl Walk {
 
     /// Goes behind what is at this level.
     fn advance<D: BlockDevice>(&mut self, store: &Store<'_, D>) {
-        let span = store.span(self.level);
-        self.address = (self.address / span + 1).saturating_mul(span);
-        while self.level < self.height && self.address.is_multiple_of(store.span(self.level + 1)) {
+        self.address = store.behind(self.level, self.address);
+        while self.level < self.height && store.begins(self.level + 1, self.address) {
             self.path.pop();
             self.level += 1;
         }

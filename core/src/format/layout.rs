@@ -58,6 +58,7 @@ impl Layout {
     }
 
     /// Blocks at the start of a group that have fixed uses.
+    #[inline]
     pub fn fixed_in_group(&self, group: u64) -> u64 {
         if group == 0 {
             return GROUP_START + self.journal_blocks + 2 * u64::from(self.max_levels() + 1);
