@@ -147,3 +147,38 @@ fn a_spare_block_that_is_listed_twice_is_damage() {
     pool.read(volume, 3, &mut bytes).unwrap();
     assert_eq!(bytes, [2; 512]);
 }
+
+/// Whoever listed the attachments of a layer never came to an end: the list led back to itself.
+#[test]
+fn a_list_of_attachments_that_goes_around_in_circles_is_damage() {
+    let mut disk = sample();
+    let mut workspace = vec![0; 1 << 16];
+    let mut pool = mount(&mut disk, &mut workspace).unwrap();
+    let volume = LayerId(1);
+    let attachments: Vec<LayerId> = ["a", "b", "c"]
+        .map(|name| {
+            let staged = pool.stage_attachment(&named(name), 10).unwrap();
+            pool.attach(volume, staged).unwrap();
+            staged
+        })
+        .into_iter()
+        .rev()
+        .collect();
+    let stranger = pool.next_attachment(LayerId(2), Some(attachments[0]));
+    assert_eq!(stranger, Err(Error::NoSuchLayer(attachments[0])), "of another layer");
+    pool.unmount().unwrap();
+    for (last, back_to) in [(2, 0), (2, 1), (2, 2), (0, 0)] {
+        let mut image = Image::new(disk.clone());
+        image.change_layer(attachments[last].0, |layer| layer.next_attachment = attachments[back_to].0);
+        let block = image.page_of(attachments[last].0);
+        let mut disk = image.seal();
+        let mut pool = mount(&mut disk, &mut workspace).unwrap();
+        let mut after = None;
+        for expected in &attachments[..=last] {
+            after = pool.next_attachment(volume, after).unwrap().map(|info| info.id);
+            assert_eq!(after, Some(*expected));
+        }
+        let circle = pool.next_attachment(volume, after);
+        assert_eq!(circle, Err(Error::Corrupt { what: Object::Layer, block }), "from {last} to {back_to}");
+    }
+}

@@ -8,9 +8,9 @@ use crate::{
     bytes::{Power, wide},
     catalog::Open,
     device::BlockDevice,
-    error::Error,
+    error::{Error, Object},
     format::{Entry, Layer, MergeMode},
-    store::{Outcome, Store},
+    store::{Outcome, Store, damaged},
     types::{Attributes, LayerFlags, LayerId, LayerKind, Name, SnapshotOf},
 };
 
@@ -318,6 +318,29 @@ impl<D: BlockDevice> Store<'_, D> {
             holder = after;
         }
         Ok(())
+    }
+
+    /// The number of the attachment behind this one (0: the first) in its owner's list; 0 behind the last. The list is followed from its
+    /// start: if the next one was there before, it goes around in circles.
+    pub(crate) fn next_attachment(&mut self, owner: u32, after: u32) -> Outcome<u32, D> {
+        let mut at = self.live_layer(owner)?.first_attachment;
+        if after == 0 {
+            return Ok(at);
+        }
+        let next = self.live_layer(after)?.next_attachment;
+        for _ in 0..self.sb.layers {
+            if at == 0 {
+                return Err(Error::NoSuchLayer(LayerId(after)));
+            }
+            if at == next {
+                break;
+            }
+            if at == after {
+                return Ok(next);
+            }
+            at = self.layer(at)?.next_attachment;
+        }
+        Err(damaged(Object::Layer, self.record_block(after)?))
     }
 
     #[inline(never)]

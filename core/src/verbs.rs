@@ -196,15 +196,12 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         Ok(None)
     }
 
-    /// The first attachment of a layer, or the one behind `after`.
+    /// The first attachment of a layer, or the one behind `after`. Whoever goes on until there is none comes to an end.
     ///
     /// # Errors
-    /// [`Error::NoSuchLayer`].
+    /// [`Error::NoSuchLayer`], also if `after` is not an attachment of this layer; [`Error::Corrupt`] if the list leads back to itself.
     pub fn next_attachment(&mut self, owner: LayerId, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
-        let next = match after {
-            None => self.store.live_layer(owner.0)?.first_attachment,
-            Some(id) => self.store.live_layer(id.0)?.next_attachment,
-        };
+        let next = self.store.next_attachment(owner.0, after.map_or(0, |id| id.0))?;
         if next == 0 { Ok(None) } else { self.store.layer(next).map(|layer| Some(layer.info())) }
     }
 

@@ -33,7 +33,11 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         if sector_size > SECTOR {
             return Err(Error::BadParameter("the byte view takes sectors of at most 4096 bytes"));
         }
-        let length = if info.kind == LayerKind::Attachment { info.length } else { info.sectors * wide(sector_size) };
+        let length = if info.kind == LayerKind::Attachment {
+            info.length
+        } else {
+            info.sectors.saturating_mul(wide(sector_size))
+        };
         Ok(Cursor { pool: self, layer, position: 0, length, sector_size })
     }
 
