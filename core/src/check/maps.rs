@@ -88,8 +88,10 @@ impl<D: BlockDevice> Store<'_, D> {
     fn check_owned(&mut self, run: &mut Run<'_>, layer: &Layer, owned: &Owned) -> Outcome<bool, D> {
         let id = Some(LayerId(layer.id));
         let block = owned.entry.block;
-        let late =
-            owned.entry.birth > self.sb.epoch || owned.holder_birth.is_some_and(|holder| holder < owned.entry.birth);
+        // What is in the map of a layer that nobody writes any more was born before that was so.
+        let closed = if layer.epoch == 0 { self.sb.epoch } else { layer.epoch };
+        let late = owned.entry.birth > self.sb.epoch.min(closed)
+            || owned.holder_birth.is_some_and(|holder| holder < owned.entry.birth);
         let behind = owned.address >= self.spb.ceil(layer.sectors);
         if (late || behind) && run.first_pass() {
             run.find(&Finding::Damaged { what: Object::MapNode, block, layer: id });
