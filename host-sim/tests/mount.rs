@@ -6,6 +6,9 @@ use std::{
     os::unix::fs::FileExt,
     path::Path,
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
 };
 
 use rustix::fs::{FallocateFlags, fallocate};
@@ -29,6 +32,22 @@ fn possible(tools: &[&str]) -> bool {
     assert!(std::env::var_os("COWL_REQUIRE_ALL").is_none(), "{why}");
     println!("skipped: {why}");
     false
+}
+
+/// Makes a volume `fs` with an ext4 in it, where there are loop devices to mount it.
+fn with_ext4(bench: &Bench) -> bool {
+    let loops = Command::new("losetup").arg("-f").output();
+    if !loops.is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("COWL_REQUIRE_ALL").is_none(), "no loop devices");
+        println!("skipped: there are no loop devices");
+        return false;
+    }
+    let image = fs::File::create(bench.path("disk.img")).unwrap();
+    image.set_len(16 << 20).unwrap();
+    let made = Command::new("mkfs.ext4").arg("-q").arg(bench.path("disk.img")).status().unwrap();
+    assert!(made.success());
+    bench.ok(&["import", "p.cowl", "fs", "disk.img"]);
+    true
 }
 
 /// A pool with a volume of noise and a snapshot of it, and a directory to mount on.
@@ -164,17 +183,9 @@ fn the_file_system_in_a_layer_is_mounted_in_one_step() {
         return;
     }
     let (bench, _) = bench();
-    let loops = Command::new("losetup").arg("-f").output();
-    if !loops.is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var_os("COWL_REQUIRE_ALL").is_none(), "no loop devices");
-        println!("skipped: there are no loop devices");
+    if !with_ext4(&bench) {
         return;
     }
-    let image = fs::File::create(bench.path("disk.img")).unwrap();
-    image.set_len(16 << 20).unwrap();
-    let made = Command::new("mkfs.ext4").arg("-q").arg(bench.path("disk.img")).status().unwrap();
-    assert!(made.success());
-    bench.ok(&["import", "p.cowl", "fs", "disk.img"]);
     bench.ok(&["mount", "p.cowl", "fs", "x", "--filesystem"]);
     let mounted = Mounted(&bench, "x");
     let bytes = noise(1 << 20, 3);
@@ -189,4 +200,88 @@ fn the_file_system_in_a_layer_is_mounted_in_one_step() {
     drop(mounted);
     assert!(fs::read(bench.path("backup")).unwrap() == bytes);
     bench.ok(&["check", "p.cowl", "--scrub"]);
+}
+
+/// Files are made, written, moved, linked, cut, synced and removed, until `done`. Each file's first byte is the seed of the rest.
+fn work_on_files(dir: &Path, worker: u32, done: &AtomicBool) -> u32 {
+    let place = |number: u32| dir.join(format!("{worker}-{number}"));
+    fs::create_dir_all(dir.join(format!("d{worker}"))).unwrap();
+    let mut count = 0;
+    while !done.load(Ordering::Relaxed) {
+        count += 1;
+        let mut bytes = noise(usize::try_from(count * 977 % 60_000).unwrap() + 1, count);
+        bytes[0] = u8::try_from(count % 256).unwrap();
+        let mut file = fs::File::create(place(count)).unwrap();
+        file.write_all(&bytes).unwrap();
+        if count % 5 == 0 {
+            file.sync_all().unwrap();
+        }
+        if count % 3 == 0 {
+            fs::rename(place(count), dir.join(format!("d{worker}")).join("latest")).unwrap();
+        } else if count % 7 == 0 {
+            fs::hard_link(place(count), dir.join(format!("d{worker}")).join(count.to_string())).unwrap();
+        } else if count % 11 == 0 {
+            file.set_len(1000).unwrap();
+        }
+        if count > 30 {
+            // Some have been moved.
+            let _ = fs::remove_file(place(count - 30));
+            let _ = fs::remove_file(dir.join(format!("d{worker}")).join((count - 30).to_string()));
+        }
+    }
+    count
+}
+
+#[test]
+fn every_snapshot_of_a_file_system_under_load_is_as_after_a_power_cut() {
+    if !possible(&["mkfs.ext4", "mount", "e2fsck"]) {
+        return;
+    }
+    let bench = Bench::new(&["--size", "128M"]);
+    if !with_ext4(&bench) {
+        return;
+    }
+    let _server = Server::start(&bench);
+    fs::create_dir(bench.path("x")).unwrap();
+    bench.ok(&["mount", "p.cowl", "fs", "x", "--filesystem"]);
+    let mounted = Mounted(&bench, "x");
+    let done = AtomicBool::new(false);
+    let dir = bench.path("x");
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..2)
+            .map(|worker| {
+                scope.spawn({
+                    let (dir, done) = (&dir, &done);
+                    move || work_on_files(dir, worker, done)
+                })
+            })
+            .collect();
+        for number in 0..8 {
+            thread::sleep(Duration::from_millis(150));
+            bench.ok(&["snapshot", "p.cowl", "fs", "--name", &format!("s{number}")]);
+            if number % 3 == 2 {
+                bench.ok(&["delete", "p.cowl", "--no-merge", &format!("s{}", number - 1)]);
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        for worker in workers {
+            let files = worker.join().unwrap();
+            assert!(files > 50, "only {files} files");
+        }
+    });
+    bench.ok(&["umount", "x"]);
+    drop(mounted);
+    let fsck = |how: &[&str], image: &Path| {
+        let output = Command::new("e2fsck").args(how).arg(image).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for name in ["s0", "s2", "s3", "s5", "s6", "fs"] {
+        let image = bench.path("out.img");
+        bench.ok(&["export", "p.cowl", name, "out.img", "--force"]);
+        // What a mount does after a power cut: the journal is replayed. Then nothing is left to repair.
+        let (code, said) = fsck(&["-p", "-E", "journal_only"], &image);
+        assert!(matches!(code, Some(0 | 1)), "{name}: {said}");
+        let (code, said) = fsck(&["-f", "-n"], &image);
+        assert_eq!(code, Some(0), "{name}: {said}");
+    }
 }

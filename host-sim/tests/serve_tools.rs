@@ -2,7 +2,11 @@
 
 mod serving;
 
-use std::fs;
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use serde_json::Value;
 use serving::{Bench, SIZE, Server, has, run};
@@ -228,6 +232,86 @@ fn fio_verifies_what_it_wrote() {
     let begin = said.find('{').unwrap();
     let report: Value = serde_json::from_str(&said[begin..]).unwrap();
     assert_eq!(report["jobs"][0]["error"], 0);
+    server.ends_well();
+    story.bench.is_sound();
+}
+
+/// Snapshots, clones, rollbacks of the clones and deletes, so that there is always something to merge, until `done`.
+fn change_layers(bench: &Bench, done: &AtomicBool) -> u32 {
+    let pool = bench.pool();
+    let mut rounds = 0u32;
+    while !done.load(Ordering::Relaxed) {
+        let (name, clone) = (format!("s{rounds}"), format!("c{rounds}"));
+        bench.cowl(&["snapshot", &pool, "vm", "--name", &name]);
+        bench.cowl(&["clone", &pool, &name, &clone]);
+        bench.cowl(&["discard", &pool, &clone, "--offset", "0", "--length", "1M"]);
+        bench.cowl(&["rollback", &pool, &clone, &name]);
+        if let Some(old) = rounds.checked_sub(2) {
+            bench.cowl(&["delete", &pool, "--no-merge", &format!("s{old}"), &format!("c{old}")]);
+        }
+        rounds += 1;
+    }
+    rounds
+}
+
+#[test]
+fn fio_verifies_what_it_wrote_while_layers_come_and_go() {
+    if !has("fio") {
+        return;
+    }
+    let story = Story::new();
+    let server = story.bench.serve(&[]);
+    let uri = format!("--uri={}", server.export("vm"));
+    let done = AtomicBool::new(false);
+    let (said, rounds) = thread::scope(|scope| {
+        let changes = scope.spawn(|| change_layers(&story.bench, &done));
+        let words = [
+            "fio",
+            "--name=t",
+            "--ioengine=nbd",
+            &uri,
+            "--rw=randrw",
+            "--bs=4k",
+            "--size=6M",
+            "--io_size=24M",
+            "--iodepth=8",
+            "--fsync=32",
+            "--verify=crc32c",
+            "--verify_backlog=32",
+            "--do_verify=1",
+            "--output-format=json",
+        ];
+        let said = story.run(&words);
+        done.store(true, Ordering::Relaxed);
+        (said, changes.join().unwrap())
+    });
+    let report: Value = serde_json::from_str(&said[said.find('{').unwrap()..]).unwrap();
+    assert_eq!(report["jobs"][0]["error"], 0);
+    assert!(rounds >= 3, "only {rounds} snapshots were taken meanwhile");
+    server.ends_well();
+    story.bench.is_sound();
+}
+
+/// nbdkit's filters in front: slow requests, errors at times that the client tries again, and writes of what is there already.
+#[test]
+fn filters_in_front_see_a_disk_like_any_other() {
+    if !has("nbdkit") || !has("nbdcopy") {
+        return;
+    }
+    let story = Story::new();
+    let server = story.bench.serve(&[]);
+    fs::write(story.bench.path("old.img"), &story.old).unwrap();
+    let through = |filter: &str, options: &str, command: &str| {
+        let nbd = server.export("vm");
+        story.run(&["sh", "-c", &format!("nbdkit -U - --filter={filter} nbd '{nbd}' {options} --run '{command}'")]);
+    };
+    through("delay", "rdelay=2ms wdelay=2ms", "nbdcopy \"$uri\" copy.img");
+    assert!(fs::read(story.bench.path("copy.img")).unwrap() == story.new);
+    through("retry-request", "retry-request-retries=3", "nbdcopy old.img \"$uri\"");
+    // Every write must be of what is there.
+    through("checkwrite", "", "nbdcopy old.img \"$uri\"");
+    through("blocksize", "minblock=512 maxdata=4k maxlen=64k", "nbdcopy \"$uri\" copy.img");
+    assert!(fs::read(story.bench.path("copy.img")).unwrap() == story.old);
     server.ends_well();
     story.bench.is_sound();
 }

@@ -176,6 +176,17 @@ impl<S: Stream> Client<S> {
         reply
     }
 
+    /// Does a request of a client without chunks on a server that may end at any moment.
+    pub fn attempt(&mut self, command: u16, flags: u16, offset: u64, length: usize, payload: &[u8]) -> io::Result<()> {
+        self.cookie += 1;
+        let request = request(command, flags, self.cookie, offset, u32::try_from(length).unwrap());
+        self.stream.write_all(&[&request, payload].concat())?;
+        let mut reply = [0; 16];
+        self.stream.read_exact(&mut reply)?;
+        assert_eq!((small(&reply[4..8]), number(&reply[8..])), (0, self.cookie));
+        Ok(())
+    }
+
     pub fn read(&mut self, offset: u64, length: usize) -> Vec<u8> {
         let reply = self.ask(READ, 0, offset, length, b"");
         assert_eq!((reply.error, reply.data.len()), (0, length));
