@@ -291,7 +291,7 @@ fn what_the_layer_costs_is_measured_beside_a_plain_file_and_leaves_nothing_behin
     let dir = tempfile::tempdir().unwrap();
     let plots = tempfile::tempdir().unwrap();
     let small = "--volume 16M --operations 300 --rounds 2 --depth 5 --days 3 --deepest 100 --json";
-    let groups = "--only process --only amounts --only curves --only month";
+    let groups = "--only process --only amounts --only stalls --only curves --only month";
     let mut command = Command::new(env!("CARGO_BIN_EXE_cowl"));
     command.arg("bench").arg(dir.path()).args(small.split(' ')).args(groups.split(' '));
     let output = command.arg("--plots").arg(plots.path()).output().unwrap();
@@ -301,7 +301,7 @@ fn what_the_layer_costs_is_measured_beside_a_plain_file_and_leaves_nothing_behin
     }
     let table: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let lines = table["lines"].as_array().unwrap();
-    assert_eq!(lines.iter().filter(|line| line["other"].as_f64().is_some_and(|other| other > 0.0)).count(), 4 + 5);
+    assert_eq!(lines.iter().filter(|line| line["other"].as_f64().is_some_and(|other| other > 0.0)).count(), 4 + 2 + 5);
     let amount = |what: &str| {
         let line = lines.iter().find(|line| line["what"].as_str().unwrap().contains(what)).unwrap();
         line["ours"].as_f64().unwrap()

@@ -3,6 +3,7 @@
 //! * [`process`]: in this process, against `pread` and `pwrite` on a plain file in the same directory.
 //! * [`nbd`]: through a server, against nbdkit with a plain file and qemu-nbd, if they are installed.
 //! * [`amounts`]: bytes written for each byte, and what snapshots and deletes write.
+//! * [`stalls`]: how long writers wait beside snapshots and merge.
 //! * [`curves`]: device reads by workspace and by depth; [`month`]: whether anything grows over weeks; [`plot`] draws them.
 //!
 //! Each time is the median of several rounds, and each round measures both sides, one right after the other: a machine that is
@@ -18,6 +19,7 @@ pub mod month;
 pub mod nbd;
 pub mod plot;
 pub mod process;
+pub mod stalls;
 
 use std::{
     io,

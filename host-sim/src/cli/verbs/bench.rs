@@ -12,7 +12,7 @@ use super::super::{
     size::parse_size,
     ui::{Report, Style, Ui},
 };
-use crate::bench::{Line, Size, amounts, curves, month, nbd, plot, process};
+use crate::bench::{Line, Size, amounts, curves, month, nbd, plot, process, stalls};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -63,6 +63,8 @@ enum Group {
     Nbd,
     /// Amounts
     Amounts,
+    /// How long writers wait beside snapshots and merge
+    Stalls,
     /// Device reads by workspace and by depth
     Curves,
     /// A month of snapshots and random writes
@@ -122,6 +124,9 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     }
     if wanted(Group::Amounts) {
         lines.extend(amounts::measure(&args.dir, args.volume)?);
+    }
+    if wanted(Group::Stalls) {
+        lines.extend(stalls::measure(&args.dir, size)?);
     }
     if wanted(Group::Curves) {
         lines.extend(draw_curves(args)?);

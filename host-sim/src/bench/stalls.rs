@@ -1,0 +1,200 @@
+//! How long others wait: writers while snapshots are taken, and while what was deleted is merged beside them.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use cowl::{LayerFlags, LayerId};
+
+use super::{
+    Line, Size,
+    counted::{SECTORS, SIZE, attributes},
+    device, format, median, nanoseconds,
+};
+use crate::{
+    cli::{
+        failure::{Failure, Kind},
+        session::Base,
+    },
+    serve::{
+        merger::{Merger, State, debt},
+        metrics::{Metrics, Operation},
+        open,
+        shared::Shared,
+    },
+    sim::Rng,
+};
+
+/// Snapshots taken, one for each wait that is looked at.
+const SNAPSHOTS: u32 = 100;
+/// From one to the next.
+const BETWEEN: Duration = Duration::from_millis(5);
+/// Bytes that are written to meanwhile: no snapshot's delta is larger.
+const REGION: u64 = 16 << 20;
+
+/// When a write began and ended.
+#[derive(Debug, Clone, Copy)]
+struct Write {
+    began: Instant,
+    ended: Instant,
+}
+
+impl Write {
+    fn took(&self) -> f64 {
+        nanoseconds(self.ended - self.began)
+    }
+}
+
+/// A pool for threads, and what they tell merge by.
+struct Bench {
+    shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
+    volume: LayerId,
+    blocks: u64,
+}
+
+impl Bench {
+    /// A volume of this size, written from end to end. The pool's memory is given back when the process ends.
+    fn new(dir: &Path, size: u64) -> Result<Self, Failure> {
+        let mut device = device(dir, "stalls.cowl", size * 3 + (256 << 20) + u64::from(SNAPSHOTS) * REGION, 4096)?;
+        format(&mut device, &mut vec![0; 16 << 20])?;
+        let mut pool = open::mount(device, Base::None, 64 << 20, true, false)?;
+        let volume = pool.create(&attributes("v"), size / 512, LayerFlags::empty())?;
+        let piece = vec![1; 1 << 20];
+        for at in (0..size).step_by(piece.len()) {
+            pool.write(volume, at / 512, &piece)?;
+        }
+        pool.checkpoint()?;
+        let metrics = Metrics::new().map_err(|error| Failure::new(Kind::Other, format!("no counters: {error}")))?;
+        Ok(Self { shared: Arc::new(Shared::new(pool)), metrics: Arc::new(metrics), volume, blocks: size / SIZE as u64 })
+    }
+
+    /// Writes some of the first blocks, at random, until it is told to end and has made so many writes.
+    fn write(&self, seed: u64, blocks: u64, least: usize, done: &AtomicBool) -> Result<Vec<Write>, Failure> {
+        let (mut rng, mut writes) = (Rng::new(seed), Vec::new());
+        while !done.load(Ordering::Relaxed) || writes.len() < least {
+            let block = rng.below(blocks);
+            let began = Instant::now();
+            self.shared.write(self.volume, block * SECTORS, &[7; SIZE])?;
+            let ended = Instant::now();
+            self.metrics.count(Operation::Write, SIZE as u64, ended - began);
+            writes.push(Write { began, ended });
+        }
+        Ok(writes)
+    }
+
+    /// Writes beside some work.
+    fn write_beside<T: Send>(
+        &self,
+        seed: u64,
+        blocks: u64,
+        work: impl FnOnce() -> Result<T, Failure> + Send,
+    ) -> Result<(Vec<Write>, T), Failure> {
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| self.write(seed, blocks, 0, &done));
+            let worked = work();
+            done.store(true, Ordering::Relaxed);
+            let writes = writer.join().map_err(|_| Failure::new(Kind::Other, "the writer panicked"))??;
+            Ok((writes, worked?))
+        })
+    }
+}
+
+/// The value that only one in so many is above.
+fn quantile(writes: &[Write], of: usize) -> f64 {
+    let mut times: Vec<f64> = writes.iter().map(Write::took).collect();
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() - 1 - times.len() / of).copied().unwrap_or(f64::NAN)
+}
+
+fn mean(writes: &[Write]) -> f64 {
+    writes.iter().map(Write::took).sum::<f64>() / writes.len().max(1) as f64
+}
+
+/// Waits beside snapshots and beside a merge.
+///
+/// # Errors
+/// Those of the file and the pool.
+pub fn measure(dir: &Path, size: Size) -> Result<Vec<Line>, Failure> {
+    let bench = Bench::new(dir, size.volume)?;
+    let mut lines = beside_snapshots(&bench)?;
+    lines.extend(beside_merge(&bench, size)?);
+    open::close(bench.shared, dir)?;
+    let path = dir.join("stalls.cowl");
+    std::fs::remove_file(&path).map_err(|error| Failure::file("remove", &path, &error))?;
+    Ok(lines)
+}
+
+/// What a writer waits while a snapshot is taken, without the time that the snapshot itself takes.
+fn beside_snapshots(bench: &Bench) -> Result<Vec<Line>, Failure> {
+    let (writes, snapshots) = bench.write_beside(1, bench.blocks.min(REGION / SIZE as u64), || {
+        let mut taken = Vec::new();
+        for number in 0..SNAPSHOTS {
+            thread::sleep(BETWEEN);
+            let mut pool = bench.shared.lock();
+            let began = Instant::now();
+            pool.snapshot(bench.volume, &attributes(&format!("s{number}")))?;
+            taken.push(Write { began, ended: Instant::now() });
+        }
+        Ok(taken)
+    })?;
+    let mut beyond: Vec<f64> = Vec::new();
+    for snapshot in &snapshots {
+        let waited = writes.iter().filter(|write| write.began < snapshot.ended && write.ended > snapshot.began);
+        let longest = waited.map(Write::took).fold(0.0, f64::max);
+        beyond.push((longest - snapshot.took()).max(0.0) / 1e6);
+    }
+    let line =
+        |what: &str, ours: f64, target| Line { what: what.into(), ours, other: None, unit: "ms", ratio: ours, target };
+    let mut took: Vec<f64> = snapshots.iter().map(|snapshot| snapshot.took() / 1e6).collect();
+    let typical = median(&mut beyond);
+    let longest = beyond.last().copied().unwrap_or(f64::NAN);
+    Ok(vec![
+        line("a snapshot beside a writer", median(&mut took), None),
+        line("a write's wait beyond the snapshot, median of 100", typical, Some(1.0)),
+        line("a write's wait beyond the snapshot, longest of 100", longest, None),
+    ])
+}
+
+/// Writes while the delta of deleted snapshots is merged, and writes of the same kind alone.
+fn beside_merge(bench: &Bench, size: Size) -> Result<Vec<Line>, Failure> {
+    // A delta as large as the volume: every block is written behind a last snapshot, and is the volume's own then.
+    let delta = bench.shared.lock().snapshot(bench.volume, &attributes("before"))?;
+    let piece = vec![2; 1 << 20];
+    for at in (0..bench.blocks * SECTORS).step_by((1 << 20) / 512) {
+        bench.shared.write(bench.volume, at, &piece)?;
+    }
+    bench.shared.lock().checkpoint()?;
+    let alone = bench.write(2, bench.blocks, size.operations, &AtomicBool::new(true))?;
+    bench.shared.lock().delete(delta)?;
+    let state = Arc::new(State::default());
+    let merger = Merger::start(bench.shared.clone(), bench.metrics.clone(), state)
+        .map_err(|error| Failure::file("start a thread for", Path::new("merge"), &error))?;
+    let (beside, ()) = bench.write_beside(3, bench.blocks, || {
+        while debt(&bench.shared)? > 0 {
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    })?;
+    merger.stop();
+    let mib = size.volume >> 20;
+    let line = |what: String, ours: f64, other: f64, target: f64| Line {
+        what,
+        ours,
+        other: Some(other),
+        unit: "ns",
+        ratio: ours / other,
+        target: Some(target),
+    };
+    Ok(vec![
+        line(format!("writes while {mib} MiB of delta merge, beside alone"), mean(&beside), mean(&alone), 1.11),
+        line("the same, one in a hundred is above".into(), quantile(&beside, 100), quantile(&alone, 100), 1.2),
+    ])
+}
