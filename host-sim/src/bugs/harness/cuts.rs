@@ -4,6 +4,7 @@ use cowl::{BlockDevice, FormatOptions, Geometry, LayerFlags, Pool};
 
 use super::{
     Clock,
+    contract::many,
     judge::{Judge, after, fates},
     mixes::Mix,
     text,
@@ -13,6 +14,8 @@ use crate::sim::{
     start, transfers,
 };
 
+/// Device writes at the end of a checkpoint that are looked at: those of the superblock, and those before.
+const LAST_WRITES: usize = 4;
 /// Cuts one behind the other in the same pool.
 const DEPTH: u32 = 3;
 
@@ -20,11 +23,13 @@ pub(super) fn run(clock: &Clock) -> Result<(), String> {
     torn_units()?;
     for seed in 0.. {
         let config = shape(seed);
+        short_lives(seed).map_err(|why| format!("short lives, seed {seed}: {why}"))?;
         repeated(&config, seed).map_err(|why| format!("repeated cuts, seed {seed}: {why}"))?;
         if seed % 4 == 0 {
             transfers(&config, seed, 150).map(drop).map_err(|why| format!("transfers, seed {seed}: {why}"))?;
             single(&config, seed)?;
             formatted_again(seed).map_err(|why| format!("format over a pool, seed {seed}: {why}"))?;
+            brim(seed).map_err(|why| format!("a full pool, seed {seed}: {why}"))?;
         }
         if clock.is_over() {
             return Ok(());
@@ -75,8 +80,31 @@ fn single(config: &Config, seed: u64) -> Result<(), String> {
     crash_history(config, &ops, 3, seed).map(drop).map_err(|why| format!("cuts, seed {seed}: {why}"))
 }
 
+/// Lives of a few writes and flushes of the same few sectors: what one has lost, the next must not find again.
+fn short_lives(seed: u64) -> Result<(), String> {
+    let config = Config { sectors: 3, pending: 4, ..Config::TINY };
+    lives(&config, seed ^ 0x51f, &mut |rng| {
+        let write = |rng: &mut Rng| Op::Write(0, rng.below(2) as u16, 1, rng.below(1 << 20) << 8 | 1);
+        let mut ops = vec![write(rng)];
+        match rng.below(4) {
+            0 => ops.extend([Op::Snapshot(0), write(rng)]),
+            1 => ops.push(write(rng)),
+            _ => {}
+        }
+        ops.push(Op::Flush);
+        ops
+    })
+}
+
 /// A history that is cut, goes on from one of the images, and is cut again.
 fn repeated(config: &Config, seed: u64) -> Result<(), String> {
+    lives(config, seed, &mut |rng| {
+        let length = 1 + rng.below(10) as usize;
+        ops(rng, config, length, seed.is_multiple_of(2))
+    })
+}
+
+fn lives(config: &Config, seed: u64, life: &mut dyn FnMut(&mut Rng) -> Vec<Op>) -> Result<(), String> {
     let mut rng = Rng::new(seed ^ 0x5eed);
     let mut disk = SimDisk::new(config.sector_size, config.device_sectors());
     let mut workspace = config.workspace();
@@ -90,8 +118,7 @@ fn repeated(config: &Config, seed: u64) -> Result<(), String> {
     let mut judge = Judge::new(config, 2, 24);
     let mut told = Vec::new();
     for _ in 0..DEPTH {
-        let length = 1 + rng.below(10) as usize;
-        let ops = ops(&mut rng, config, length, seed.is_multiple_of(2));
+        let ops = life(&mut rng);
         told.push(format!("{ops:?}"));
         let why = |why: String| format!("{why} after {}", told.join(", cut, "));
         let (cut, during) = play(config, &disk, &mut workspace, &mut model, &ops, &mut judge, &mut rng).map_err(why)?;
@@ -197,6 +224,33 @@ pub(super) fn torn_units() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A pool filled to the last block by volumes whose maps a checkpoint changes nearly everywhere: at its last writes, nothing that
+/// the old superblock leads to may have been used again (A2).
+pub(super) fn brim(seed: u64) -> Result<(), String> {
+    let config = many::shape(seed);
+    let disk = SimDisk::new(config.sector_size, config.device_sectors());
+    let mut workspace = config.workspace();
+    let mut small = config.workspace();
+    Pool::format(disk.clone(), &mut workspace, &config.format()).map_err(text("format"))?;
+    let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
+    let mut before = many::Written::new();
+    many::fill(&mut pool, seed, &mut |pool, written| {
+        disk.start_cuts();
+        pool.checkpoint().map_err(text("a checkpoint"))?;
+        let cuts = disk.take_cuts();
+        for cut in &cuts[cuts.len().saturating_sub(LAST_WRITES)..] {
+            let image = SimDisk::from_sectors(config.sector_size, cut.after_cut(|_| Fate::New));
+            let mut pool = mount(image, &mut small).map_err(text("mount after a cut"))?;
+            // What has been discarded since may be there again.
+            let there = written.iter().filter(|(place, _)| before.contains_key(place));
+            let there = there.map(|(place, tag)| (*place, *tag)).collect();
+            many::holds(&mut pool, &there, &before).map_err(|why| format!("after a cut: {why}"))?;
+        }
+        before.clone_from(written);
+        Ok(())
+    })
 }
 
 /// Formats over a pool in use: until the new pool is there, the newest state of the old one is whole or gone.

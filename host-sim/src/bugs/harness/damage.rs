@@ -6,9 +6,7 @@
 use cowl::{BlockDevice, Error, Finding, FormatOptions, LayerFlags, LayerId, Pool};
 
 use super::{Clock, text};
-use crate::sim::{
-    Config, Failed, Found, Model, Op, Rng, Sector, SimDisk, apply, found, mount, random_op, sound, start,
-};
+use crate::sim::{Config, Failed, Found, Op, Rng, Sector, SimDisk, apply, found, mount, random_op, sound, start};
 
 /// Bytes of a block and of a sector here.
 const SIZE: usize = 512;
@@ -173,9 +171,11 @@ fn compare_layer(pool: &mut Pool<'_, SimDisk>, id: u32, (name, bytes): &(String,
 
 /// Units whose flush is proven by a later one, and a superblock that units build on, cannot be lost unnoticed (J7, J8).
 pub(super) fn proven_units(seed: u64) -> Result<(), String> {
-    let (disk, mut workspace, _) = journaled(seed)?;
+    for units in [3, 1] {
+        lost_superblocks(seed, units)?;
+    }
+    let (disk, mut workspace) = journaled(seed, 3)?;
     let sectors = disk.image().durable;
-    let truth = found(&mut mount(disk, &mut workspace).map_err(text("mount"))?).map_err(text("read"))?;
     let mut rng = Rng::new(seed);
     for place in 0..2 {
         let (at, byte) = (4 + place, rng.below(SIZE as u64) as usize);
@@ -188,6 +188,14 @@ pub(super) fn proven_units(seed: u64) -> Result<(), String> {
             Err(error) => return Err(text("mount")(error)),
         }
     }
+    Ok(())
+}
+
+/// Without the superblocks that the journal builds on, no older state is shown as if it were the newest.
+fn lost_superblocks(seed: u64, units: u16) -> Result<(), String> {
+    let (disk, mut workspace) = journaled(seed, units)?;
+    let sectors = disk.image().durable;
+    let truth = found(&mut mount(disk, &mut workspace).map_err(text("mount"))?).map_err(text("read"))?;
     for pair in [0, 2] {
         let mut harmed = sectors.clone();
         for slot in [pair, pair + 1] {
@@ -203,21 +211,21 @@ pub(super) fn proven_units(seed: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// A pool with three units in its journal, the first two proven.
-fn journaled(seed: u64) -> Result<(SimDisk, Vec<u8>, Model), String> {
+/// A pool with so many units in its journal, all but the last proven.
+fn journaled(seed: u64, units: u16) -> Result<(SimDisk, Vec<u8>), String> {
     let disk = SimDisk::new(SIZE, SHAPE.device_sectors());
     let mut workspace = SHAPE.workspace();
     Pool::format(disk.clone(), &mut workspace, &SHAPE.format()).map_err(text("format"))?;
     let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
     let mut model = start(&mut pool, &SHAPE).map_err(text("create"))?;
-    for unit in 0..3 {
+    for unit in 0..units {
         let sector = (seed % 7) as u16 + 5 * unit;
         for op in [Op::Write(0, sector, 1, 100 + u64::from(unit)), Op::Flush] {
             apply(&mut pool, &mut model, op).map_err(text("operation"))?;
         }
     }
     drop(pool);
-    Ok((disk, workspace, model))
+    Ok((disk, workspace))
 }
 
 /// A device that loses its next write to one place.
@@ -248,7 +256,7 @@ impl BlockDevice for Forgetful {
 
 /// A new pool with another identifier over an old one: units of the old one that were not wiped are nobody's (J2).
 pub(super) fn wipe_is_lost(seed: u64) -> Result<(), String> {
-    let (disk, mut workspace, _) = journaled(seed)?;
+    let (disk, mut workspace) = journaled(seed, 3)?;
     let options = FormatOptions { uuid: [9; 16], force: true, ..SHAPE.format() };
     let device = Forgetful { disk: disk.clone(), place: 4 + seed % 3 };
     Pool::format(device, &mut workspace, &options).map_err(text("format"))?;

@@ -33,6 +33,7 @@ pub(super) fn run(clock: &Clock, time: Duration) -> Result<(), String> {
     scripts::run()?;
     cuts::formatted_again(0)?;
     cuts::torn_units()?;
+    cuts::brim(1)?;
     damage::sweep(&damage::reference(1)?, &clock.part(time / 4))?;
     for length in 1..=2 {
         every(length, &clock.part(time / 4), &mut |ops| {

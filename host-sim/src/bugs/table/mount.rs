@@ -9,9 +9,6 @@ pub(super) const BUGS: &[Bug] = bugs! {
     17 "J5" "proven records are rejected if their data has changed since" {
         "core/src/recover.rs": "if «unit.sequence <= proven» ||" => "false"
     }
-    18 "J5" "units behind a torn one are accepted" {
-        "core/src/recover.rs": "if «sound» {\n                valid" => "sound || unit.mark <= valid"
-    }
     19 "J5" "earlier records replace later ones" {
         "core/src/recover.rs": "if !self.replay(«place», proven)? {" => "valid - 1 - place"
     }

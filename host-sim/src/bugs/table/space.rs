@@ -21,9 +21,6 @@ pub(super) const BUGS: &[Bug] = bugs! {
     75 "A2" "blocks given out in this generation are discarded as free" {
         "core/src/pool.rs": "«self.checkpoint()?;»\n        self.window.rewind(0, 0);" => ""
     }
-    76 "A2" "only half of what was given out counts" {
-        "core/src/allocate.rs": "self.durable.free.saturating_sub(«self.window.taken»)\n    }" => "self.window.taken / 2"
-    }
     77 "A3" "growth of the maps is not reserved" {
         "core/src/admit.rs": "let must_stay = «self.reserve() - slack + self.growth + self.held.growth + demand.growth + promised»;" => "self.reserve() - slack + promised"
     }

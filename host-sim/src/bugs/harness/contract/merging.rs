@@ -7,7 +7,7 @@ use super::{
         medium::{Disk, Medium},
         text,
     },
-    filled, same, values,
+    filled, merge_all, same, values,
 };
 use crate::sim::{Config, Rng, merge_step, mount, sound};
 
@@ -21,6 +21,7 @@ struct Leaf {
 }
 
 pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
+    branching(medium, seed).map_err(|why| format!("a branching point and its ancestor: {why}"))?;
     let config = Config { blocks: 1500, pending: 3 + (seed % 5) as u32, ..Config::TINY };
     let disk = medium.disk(config.sector_size, config.device_sectors())?;
     let mut workspace = config.workspace();
@@ -44,6 +45,51 @@ pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
             }
         }
         sound(&mut pool, true)?;
+    }
+    Ok(())
+}
+
+/// A deleted layer with two children is trimmed, then its deleted ancestor is merged into it: what the children have of both stays.
+fn branching(medium: &impl Medium, seed: u64) -> Result<(), String> {
+    let config = Config { blocks: 1500, pending: 4, ..Config::TINY };
+    let disk = medium.disk(config.sector_size, config.device_sectors())?;
+    let mut workspace = config.workspace();
+    Pool::format(disk.open()?, &mut workspace, &config.format()).map_err(text("format"))?;
+    let mut pool = mount(disk.open()?, &mut workspace).map_err(text("mount"))?;
+    let mut rng = Rng::new(seed ^ 0xb4a);
+    let named = |name| Attributes { name, ..Attributes::default() };
+    let id = pool.create(&named("v"), SECTORS as u64, LayerFlags::empty()).map_err(text("create"))?;
+    let mut volume = Leaf { id, volume: true, content: vec![0; SECTORS] };
+    scatter(&mut pool, &mut volume, 1, &mut rng, 1).map_err(text("write"))?;
+    let ancestor = pool.snapshot(volume.id, &named("ancestor")).map_err(text("snapshot"))?;
+    scatter(&mut pool, &mut volume, 20, &mut rng, 2).map_err(text("write"))?;
+    let point = pool.snapshot(volume.id, &named("point")).map_err(text("snapshot"))?;
+    let id = pool.clone_snapshot(point, &named("other"), false).map_err(text("clone"))?;
+    let mut other = Leaf { id, volume: true, content: volume.content.clone() };
+    scatter(&mut pool, &mut volume, 20, &mut rng, 3).map_err(text("write"))?;
+    scatter(&mut pool, &mut other, 20, &mut rng, 4).map_err(text("write"))?;
+    for deleted in [point, ancestor] {
+        pool.delete(deleted).map_err(text("delete"))?;
+        merge_all(&mut pool).map_err(text("merge"))?;
+        for leaf in [&volume, &other] {
+            same(&values(&mut pool, leaf.id, SECTORS).map_err(text("read"))?, &leaf.content)?;
+        }
+        sound(&mut pool, true)?;
+    }
+    Ok(())
+}
+
+/// Writes one sector of so many, each with a value of its own.
+fn scatter<D: BlockDevice>(
+    pool: &mut Pool<'_, D>,
+    leaf: &mut Leaf,
+    of: u64,
+    rng: &mut Rng,
+    tag: u64,
+) -> Result<(), Error<D::Error>> {
+    for sector in (0..SECTORS).filter(|_| of == 1 || rng.below(of) == 0).collect::<Vec<_>>() {
+        leaf.content[sector] = tag << 16 | (sector as u64) << 8 | 5;
+        pool.write(leaf.id, sector as u64, &filled(leaf.content[sector], 1))?;
     }
     Ok(())
 }

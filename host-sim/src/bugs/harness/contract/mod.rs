@@ -1,7 +1,7 @@
 //! Promises that random histories on roomy pools do not put to the test.
 
 mod base;
-mod many;
+pub(super) mod many;
 mod merging;
 mod promised;
 mod sizes;
