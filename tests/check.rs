@@ -2,7 +2,7 @@
 
 use cowl::{
     Error, Finding, FormatOptions, LayerFlags, LayerId, MountOptions, Object, Pool, SnapshotOf,
-    format::{Layer, Superblock},
+    format::{Entry, Layer, Superblock},
 };
 use cowl_tests::{SparseDisk, edit::Image, named};
 
@@ -293,4 +293,50 @@ fn too_little_memory_for_counting_is_refused() {
     let mut workspace = vec![0; 1 << 16];
     let mut pool = Pool::mount(sample().disk, &mut workspace, &MountOptions::default()).unwrap();
     assert_eq!(pool.check(&mut [0; 63], false, &mut |_| {}), Err(Error::WorkspaceTooSmall { needed: 64 }));
+}
+
+/// Blocks that nobody owned: the next merge would have freed them under whoever reads them.
+#[test]
+fn what_a_layer_inherits_and_its_parent_does_not_have_is_found() {
+    let mut disk = SparseDisk::new(512, 800 * 512);
+    let options = FormatOptions { pending: 8, journal_units: 3, ..FormatOptions::new(512, [1; 16]) };
+    let mut workspace = vec![0; 1 << 16];
+    Pool::format(&mut disk, &mut workspace, &options).unwrap();
+    let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
+    let volume = pool.create(&named("volume"), 100, LayerFlags::empty()).unwrap();
+    pool.write(volume, 0, &vec![1; 100 * 512]).unwrap();
+    let snapshot = pool.snapshot(volume, &named("snapshot")).unwrap();
+    let clone = pool.clone_snapshot(snapshot, &named("clone"), false).unwrap();
+    pool.write(volume, 70, &[2; 512]).unwrap();
+    pool.unmount().unwrap();
+    let mut image = Image::new(disk);
+    let root = image.layer(snapshot.0).root;
+    let mut inherited: Vec<(u64, LayerId)> = vec![(root.block, clone)];
+    let node = |image: &mut Image, block: u64| {
+        let bytes = image.block(block);
+        (0..32).map(|i| Entry::decode(&bytes, i * Entry::SIZE)).filter(Entry::is_block).collect::<Vec<_>>()
+    };
+    // The volume has a root and one leaf of its own: three leaves and 31 blocks are the snapshot's.
+    for leaf in node(&mut image, root.block) {
+        inherited.push((leaf.block, volume));
+    }
+    let leaves = node(&mut image, root.block);
+    let (rewritten, leaf) = (inherited.remove(3), leaves[2]);
+    assert_eq!(rewritten, (leaf.block, volume));
+    for (i, data) in node(&mut image, leaf.block).into_iter().enumerate() {
+        if i != 70 % 32 {
+            inherited.push((data.block, volume));
+        }
+    }
+    image.change_layer(snapshot.0, |layer| layer.root = Entry::EMPTY);
+    let mut found: Vec<(u64, LayerId)> = findings(&image.seal())
+        .into_iter()
+        .filter_map(|finding| match finding {
+            Finding::Damaged { what: Object::MapNode, block, layer: Some(layer) } => Some((block, layer)),
+            _ => None,
+        })
+        .collect();
+    found.sort_unstable_by_key(|(block, layer)| (layer.0, *block));
+    inherited.sort_unstable_by_key(|(block, layer)| (layer.0, *block));
+    assert_eq!(found, inherited);
 }

@@ -5,9 +5,10 @@
 
 use super::{Finding, Run, Totals};
 use crate::{
+    bytes::index,
     device::BlockDevice,
     error::{Error, Object},
-    format::{Layer, MergeMode},
+    format::{Entry, Layer, MergeMode},
     store::{Outcome, Store},
     types::{LayerFlags, LayerId},
     walk::{Owned, Walk},
@@ -58,6 +59,7 @@ impl<D: BlockDevice> Store<'_, D> {
         if run.first_pass() {
             self.check_record(run, layer)?;
         }
+        self.check_inherited(run, layer, None)?;
         let (mut data, mut nodes, mut walk) = (0, 0, Walk::new(layer));
         let sound = loop {
             let found = self.next_owned(run, &mut walk, Object::MapNode, totals);
@@ -84,6 +86,49 @@ impl<D: BlockDevice> Store<'_, D> {
         run.count("nodes", Some(LayerId(layer.id)), layer.nodes, nodes);
     }
 
+    /// What a layer leads to and does not own, its parent has in the same place: nobody else keeps it from being freed. Looked at are
+    /// the entries of a node, or the root. While a merge runs, parent and child are about to differ.
+    fn check_inherited(&mut self, run: &mut Run<'_>, layer: &Layer, node: Option<&Owned>) -> Outcome<(), D> {
+        let merge = &self.sb.merge;
+        let merging = merge.mode == MergeMode::Merge && (merge.layer == layer.id || merge.layer == layer.parent);
+        if merging || layer.parent == 0 || !run.first_pass() {
+            return Ok(());
+        }
+        // A parent that is damaged itself is reported where it is walked over.
+        let Some(parent) = self.known(layer.parent)? else { return Ok(()) };
+        let Some(node) = node else { return self.check_same(run, layer, &parent, layer.height, 0, &layer.root) };
+        for i in 0..1u64 << self.fan_shift() {
+            let slot = self.load(&node.entry, Object::MapNode)?;
+            let entry = self.entry_in(slot, index(i) * Entry::SIZE);
+            let address = node.address.saturating_add(i * self.span(node.level - 1));
+            self.check_same(run, layer, &parent, node.level - 1, address, &entry)?;
+        }
+        Ok(())
+    }
+
+    /// An entry that is inherited, and what the parent has.
+    fn check_same(
+        &mut self,
+        run: &mut Run<'_>,
+        layer: &Layer,
+        parent: &Layer,
+        level: u8,
+        address: u64,
+        entry: &Entry,
+    ) -> Outcome<(), D> {
+        if !entry.is_block() || entry.birth > layer.parent_epoch {
+            return Ok(());
+        }
+        let there = match self.entry_at(parent.root, parent.height, level, address, Object::MapNode) {
+            Err(Error::Corrupt { .. }) => return Ok(()),
+            there => there?,
+        };
+        if level > parent.height || !there.same(entry) {
+            run.find(&Finding::Damaged { what: Object::MapNode, block: entry.block, layer: Some(LayerId(layer.id)) });
+        }
+        Ok(())
+    }
+
     /// One thing that a layer owns; false if nothing below it can be looked at.
     fn check_owned(&mut self, run: &mut Run<'_>, layer: &Layer, owned: &Owned) -> Outcome<bool, D> {
         let id = Some(LayerId(layer.id));
@@ -98,7 +143,11 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         if owned.level > 0 {
             let loaded = self.load(&owned.entry, Object::MapNode);
-            return Ok(run.damage(loaded, id)?.is_some());
+            let sound = run.damage(loaded, id)?.is_some();
+            if sound {
+                self.check_inherited(run, layer, Some(owned))?;
+            }
+            return Ok(sound);
         }
         let pointer = self.check_pointer(Object::MapNode, block);
         if run.damage(pointer, id)?.is_none() || !run.scrub || !run.first_pass() {

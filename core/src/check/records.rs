@@ -71,7 +71,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The record, unless there is none or it is damaged, which is reported elsewhere.
-    fn known(&mut self, id: u32) -> Outcome<Option<Layer>, D> {
+    pub(super) fn known(&mut self, id: u32) -> Outcome<Option<Layer>, D> {
         match self.layer(id) {
             Ok(layer) => Ok(Some(layer)),
             Err(Error::NoSuchLayer(_) | Error::Corrupt { .. }) => Ok(None),

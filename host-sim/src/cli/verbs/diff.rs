@@ -66,8 +66,9 @@ impl Report for Difference {
         }
         writeln!(
             out,
-            "{} ranges differ: {} with data in {}, {} empty there",
+            "{} {}: {} with data in {}, {} empty there",
             self.ranges,
+            if self.ranges == 1 { "range differs" } else { "ranges differ" },
             Bytes(self.data),
             self.b,
             Bytes(self.zeros)

@@ -71,12 +71,21 @@ fn branching(medium: &impl Medium, seed: u64) -> Result<(), String> {
     for deleted in [point, ancestor] {
         pool.delete(deleted).map_err(text("delete"))?;
         merge_all(&mut pool).map_err(text("merge"))?;
-        for leaf in [&volume, &other] {
-            same(&values(&mut pool, leaf.id, SECTORS).map_err(text("read"))?, &leaf.content)?;
-        }
         sound(&mut pool, true)?;
     }
-    Ok(())
+    // What was freed is written again: nobody may still read it.
+    let filler = pool.create(&named("filler"), config.blocks as u64, LayerFlags::empty()).map_err(text("create"))?;
+    for sector in 0..config.blocks as u64 {
+        match pool.write(filler, sector, &filled(9, 1)) {
+            Ok(()) => {}
+            Err(Error::NoSpace { .. }) => break,
+            Err(error) => return Err(text("write")(error)),
+        }
+    }
+    for leaf in [&volume, &other] {
+        same(&values(&mut pool, leaf.id, SECTORS).map_err(text("read"))?, &leaf.content)?;
+    }
+    sound(&mut pool, true)
 }
 
 /// Writes one sector of so many, each with a value of its own.
