@@ -1,5 +1,5 @@
 //! The update of `core/examples/update`, with a power cut at every write of its whole life, and at every write of the boot after that;
-//! here, and on an emulated Cortex-M4 whose firmware has the same logic in it.
+//! here, and on an emulated Cortex-M4 and an emulated machine with UEFI whose firmware has the same logic in it.
 
 #[path = "../core/examples/update/logic.rs"]
 mod logic;
@@ -240,11 +240,9 @@ fn bytes_of(disk: &mut SimDisk) -> Vec<u8> {
 }
 
 /// One boot of the firmware; what it says, and what a disk saw of it.
-fn run_firmware(program: &Path, folder: &Path, order: &str) -> (String, Vec<Image>) {
+fn boot_of_firmware(folder: &Path, run: &dyn Fn() -> String) -> (String, Vec<Image>) {
     let before = sectors(&fs::read(folder.join("disk.img")).unwrap());
-    fs::write(folder.join("order"), order).unwrap();
-    fs::write(folder.join("writes.log"), []).unwrap();
-    let (_, said) = machine::cortex_m4(program, folder);
+    let said = run();
     let mut disk = SimDisk::from_sectors(512, before);
     disk.start_cuts();
     for entry in record::read(&folder.join("writes.log")) {
@@ -257,6 +255,26 @@ fn run_firmware(program: &Path, folder: &Path, order: &str) -> (String, Vec<Imag
     (said, disk.take_cuts())
 }
 
+/// The whole life on a machine whose program does what it is ordered in this folder.
+fn live(name: &str, run: &dyn Fn(&Path, &str) -> String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut workspace = Config::TINY.workspace();
+    fs::write(folder.path().join("disk.img"), bytes_of(&mut machine(&mut workspace))).unwrap();
+    let (mut judged, mut nested, mut story) = (0, 0, Vec::new());
+    for step in LIFE {
+        let (said, cuts) = boot_of_firmware(folder.path(), &|| run(folder.path(), step.order));
+        story.extend(said.lines().filter_map(|line| Some(line.trim().strip_prefix("started: ")?.to_owned())));
+        let (once, twice) = judge_cuts(&cuts, step, &mut workspace);
+        (judged, nested) = (judged + once, nested + twice);
+        let disk = SimDisk::from_sectors(512, sectors(&fs::read(folder.path().join("disk.img")).unwrap()));
+        judge(disk, &mut workspace, &step.states[step.states.len() - 1..], step.name, cuts.len());
+    }
+    println!("{name}: {judged} states after a cut, {nested} after a second one");
+    assert!(judged > 1000 && nested > 1000, "{judged} and {nested} are too few to mean anything");
+    let told = ["Settled: A", "Trial(1): B", "Trial(2): B", "Trial(3): B", "WentBack: A", "Trial(1): C", "Settled: C"];
+    assert_eq!(story, told);
+}
+
 #[test]
 fn the_same_life_on_a_cortex_m4_cut_at_every_write() {
     let target = "thumbv7em-none-eabihf";
@@ -265,22 +283,25 @@ fn the_same_life_on_a_cortex_m4_cut_at_every_write() {
         return;
     }
     let program = machine::build("cowl-cortex-m", target, &["--bin", "update"]).join("update");
-    let folder = tempfile::tempdir().unwrap();
-    let mut workspace = Config::TINY.workspace();
-    fs::write(folder.path().join("disk.img"), bytes_of(&mut machine(&mut workspace))).unwrap();
-    let (mut judged, mut nested, mut story) = (0, 0, Vec::new());
-    for step in LIFE {
-        let (said, cuts) = run_firmware(&program, folder.path(), step.order);
-        story.extend(said.lines().map(str::to_owned));
-        let (once, twice) = judge_cuts(&cuts, step, &mut workspace);
-        (judged, nested) = (judged + once, nested + twice);
-        let disk = SimDisk::from_sectors(512, sectors(&fs::read(folder.path().join("disk.img")).unwrap()));
-        judge(disk, &mut workspace, &step.states[step.states.len() - 1..], step.name, cuts.len());
+    live("Cortex-M4", &|folder, order| {
+        fs::write(folder.join("order"), order).unwrap();
+        fs::write(folder.join("writes.log"), []).unwrap();
+        machine::cortex_m4(&program, folder).1
+    });
+}
+
+#[test]
+fn the_same_life_under_uefi_cut_at_every_write() {
+    let machine = machine::MACHINES.iter().find(|machine| machine.name == "UEFI, virtio-blk").unwrap();
+    if machine.is_missing() {
+        return;
     }
-    println!("Cortex-M4: {judged} states after a cut, {nested} after a second one");
-    assert!(judged > 1000 && nested > 1000, "{judged} and {nested} are too few to mean anything");
-    let told = ["Settled: A", "Trial(1): B", "Trial(2): B", "Trial(3): B", "WentBack: A", "Trial(1): C", "Settled: C"];
-    assert_eq!(story, told);
+    let program = machine::build("cowl-uefi", "x86_64-unknown-uefi", &["--bin", "update"]).join("update.efi");
+    live(machine.name, &|folder, order| {
+        fs::create_dir_all(folder.join("boot")).unwrap();
+        fs::write(folder.join("boot/order"), order).unwrap();
+        machine.run_program(&program, folder, true)
+    });
 }
 
 #[test]

@@ -16,7 +16,6 @@ use serving::{
 };
 
 const ROUNDS: u64 = 12;
-const WRITERS: u64 = 3;
 /// Blocks that each client writes to.
 const BLOCKS: u64 = 48;
 const BLOCK: usize = 4096;
@@ -118,13 +117,14 @@ fn a_server_killed_under_load_loses_nothing_that_was_flushed_and_no_snapshot() {
     let bench = Bench::new();
     let known = Arc::new(Mutex::new(Known::new()));
     let mut random = Rng::new(7);
-    let mut last = [0; WRITERS as usize];
+    // The last number of each of three clients.
+    let mut last = [0; 3];
     let mut snapshots: Vec<Snapshot> = Vec::new();
     for round in 0..ROUNDS {
         let server = bench.serve(&[]);
         let (changes, pause) = (random.below(4), Duration::from_millis(20 + random.below(120)));
         thread::scope(|scope| {
-            for (writer, number) in (0..WRITERS).zip(&mut last) {
+            for (writer, number) in (0..).zip(&mut last) {
                 // Without chunks, so that each reply is as long as the next.
                 let client = Client::new(server.connect()).go("vm");
                 let random = Rng::new(round << 8 | writer);

@@ -189,7 +189,14 @@ impl Machine {
     /// # Panics
     /// The machine ends with another code than that of success.
     pub fn run(&self, directory: &Path, record: bool) -> String {
-        let program = self.program();
+        self.run_program(&self.program(), directory, record)
+    }
+
+    /// The same with another program than the scenario's.
+    ///
+    /// # Panics
+    /// The machine ends with another code than that of success.
+    pub fn run_program(&self, program: &Path, directory: &Path, record: bool) -> String {
         let log = directory.join("writes.log");
         drop(fs::remove_file(&log));
         if record {
@@ -200,9 +207,9 @@ impl Machine {
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", "300", self.emulator.0, "-M", self.emulator.1]).current_dir(directory);
         match self.kind {
-            Kind::Semihosting => semihosting(&mut command, &program),
-            Kind::Virtio => virtio(&mut command, &program, record, self.emulator.0 == X86),
-            Kind::Uefi(device) => uefi(&mut command, &program, directory, device, record),
+            Kind::Semihosting => semihosting(&mut command, program),
+            Kind::Virtio => virtio(&mut command, program, record, self.emulator.0 == X86),
+            Kind::Uefi(device) => uefi(&mut command, program, directory, device, record),
         }
         let output = command.stdin(Stdio::null()).output().expect("timeout runs");
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -14,6 +14,7 @@
 
 mod perform;
 mod script;
+pub mod update;
 
 pub use perform::{Fault, Silent, Wanted, Witness};
 pub use script::{Action, HANDED, LIFE, MARK, Outcome, Piece, SCRATCH, Step, VISIT};

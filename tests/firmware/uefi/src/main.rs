@@ -4,10 +4,12 @@
 #![no_main]
 
 mod disk;
+mod port;
 
-use core::{arch::asm, fmt::Write, ptr::addr_of_mut};
+use core::{fmt::Write, ptr::addr_of_mut};
 
 use cowl_scenario::{BUFFER, Done, Fault, Silent, WORKSPACE};
+use port::Serial;
 use uefi::prelude::*;
 
 /// Aligned, so that drivers that want alignment get it.
@@ -33,7 +35,7 @@ fn main() -> Status {
             1
         }
     };
-    out_byte(0xf4, 16 + code);
+    port::exit(code);
     Status::ABORTED
 }
 
@@ -42,19 +44,4 @@ fn life() -> Result<Done, Fault<uefi::Error>> {
     // SAFETY: this function is called once, nobody else knows the statics.
     let (memory, data) = unsafe { (&mut *addr_of_mut!(MEMORY.0), &mut *addr_of_mut!(DATA.0)) };
     cowl_scenario::run(&mut disk, memory, data, &mut Silent)
-}
-
-fn out_byte(port: u16, byte: u8) {
-    // SAFETY: the serial port and QEMU's exit device do nothing to memory.
-    unsafe { asm!("out dx, al", in("dx") port, in("al") byte, options(nomem, nostack)) };
-}
-
-/// The serial port itself: the firmware's console would paint the text.
-struct Serial;
-
-impl Write for Serial {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        text.bytes().for_each(|byte| out_byte(0x3f8, byte));
-        Ok(())
-    }
 }

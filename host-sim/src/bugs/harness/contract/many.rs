@@ -18,6 +18,9 @@ const VOLUMES: u32 = 12;
 /// Three levels of nodes of 512 bytes.
 const SECTORS: u64 = 1 << 15;
 
+/// Makes a checkpoint; it is told what has been written.
+pub(in super::super) type Commit<'c, 'w, D> = &'c mut dyn FnMut(&mut Pool<'w, D>, &Written) -> Result<(), String>;
+
 /// What was written last, by volume and sector.
 pub(in super::super) type Written = BTreeMap<(u32, u64), u64>;
 
@@ -56,7 +59,7 @@ pub(in super::super) fn shape(seed: u64) -> Config {
 pub(in super::super) fn fill<'w, D: BlockDevice>(
     pool: &mut Pool<'w, D>,
     seed: u64,
-    commit: &mut dyn FnMut(&mut Pool<'w, D>, &Written) -> Result<(), String>,
+    commit: Commit<'_, 'w, D>,
 ) -> Result<(), String> {
     let mut volumes: Vec<LayerId> = Vec::new();
     for number in 0..VOLUMES {
