@@ -104,6 +104,7 @@ extern crate std;
 
 mod admit;
 mod allocate;
+mod attachments;
 mod bytes;
 mod cache;
 mod catalog;
