@@ -16,12 +16,18 @@ const CLONE: u32 = 6;
 const OTHER: u32 = 7;
 const NOBODY: u32 = 900;
 
-/// A snapshot with three children and two attachments, in a pool of two groups; the space map has two levels.
-fn sample() -> Image {
-    let mut disk = SparseDisk::new(512, 5600 * 512);
+/// A new pool of so many blocks, and memory for it.
+fn formatted(blocks: u64) -> (SparseDisk, Vec<u8>) {
+    let mut disk = SparseDisk::new(512, blocks * 512);
     let options = FormatOptions { pending: 8, journal_units: 3, ..FormatOptions::new(512, [1; 16]) };
     let mut workspace = vec![0; 1 << 16];
     Pool::format(&mut disk, &mut workspace, &options).unwrap();
+    (disk, workspace)
+}
+
+/// A snapshot with three children and two attachments, in a pool of two groups; the space map has two levels.
+fn sample() -> Image {
+    let (mut disk, mut workspace) = formatted(5600);
     let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
     let volume = pool.create(&named("volume"), 40, LayerFlags::empty()).unwrap();
     pool.create(&named("empty"), 2000, LayerFlags::empty()).unwrap();
@@ -298,10 +304,7 @@ fn too_little_memory_for_counting_is_refused() {
 /// Blocks that nobody owned: the next merge would have freed them under whoever reads them.
 #[test]
 fn what_a_layer_inherits_and_its_parent_does_not_have_is_found() {
-    let mut disk = SparseDisk::new(512, 800 * 512);
-    let options = FormatOptions { pending: 8, journal_units: 3, ..FormatOptions::new(512, [1; 16]) };
-    let mut workspace = vec![0; 1 << 16];
-    Pool::format(&mut disk, &mut workspace, &options).unwrap();
+    let (mut disk, mut workspace) = formatted(800);
     let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
     let volume = pool.create(&named("volume"), 100, LayerFlags::empty()).unwrap();
     pool.write(volume, 0, &vec![1; 100 * 512]).unwrap();
@@ -317,10 +320,8 @@ fn what_a_layer_inherits_and_its_parent_does_not_have_is_found() {
         (0..32).map(|i| Entry::decode(&bytes, i * Entry::SIZE)).filter(Entry::is_block).collect::<Vec<_>>()
     };
     // The volume has a root and one leaf of its own: three leaves and 31 blocks are the snapshot's.
-    for leaf in node(&mut image, root.block) {
-        inherited.push((leaf.block, volume));
-    }
     let leaves = node(&mut image, root.block);
+    inherited.extend(leaves.iter().map(|leaf| (leaf.block, volume)));
     let (rewritten, leaf) = (inherited.remove(3), leaves[2]);
     assert_eq!(rewritten, (leaf.block, volume));
     for (i, data) in node(&mut image, leaf.block).into_iter().enumerate() {

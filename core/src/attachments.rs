@@ -1,7 +1,6 @@
 //! What the verbs on attachments do: stage, attach, go through a layer's list. One checkpoint each, as in `layers.rs`.
 
 use crate::{
-    bytes::Power,
     device::BlockDevice,
     error::{Error, Object},
     format::Layer,
@@ -64,7 +63,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut open = self.new_layer(attributes, name, LayerKind::Attachment)?;
         open.layer.flags = LayerFlags::STAGED;
         open.layer.length = length;
-        open.layer.sectors = Power::of_two(self.sector_size.trailing_zeros()).ceil(length).max(1);
+        open.layer.sectors = self.sector().ceil(length).max(1);
         if self.spb.ceil(open.layer.sectors) > 1 << 48 {
             return Err(Error::BadParameter("an attachment has at most 2^48 blocks"));
         }

@@ -11,7 +11,6 @@
 //! durable in one commit. If the verb fails, nothing has changed.
 
 use crate::{
-    bytes::Power,
     catalog::Open,
     device::BlockDevice,
     error::{Error, Object},
@@ -330,7 +329,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// First sector of a place of the journal.
     pub(crate) fn unit_sector(&self, place: u32) -> u64 {
-        let unit_sectors = (1u64 << self.sb.unit_shift) / Power::of_two(self.sector_size.trailing_zeros());
+        let unit_sectors = (1u64 << self.sb.unit_shift) / self.sector();
         crate::format::GROUP_START * self.spb + u64::from(place) * unit_sectors
     }
 }

@@ -341,11 +341,16 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Sectors in a buffer; an error if it is not a whole number of them.
     pub(crate) fn sectors_in(&self, buffer: &[u8], layer_sectors: u64) -> Result<u64, D> {
-        let (bytes, sector) = (wide(buffer.len()), Power::of_two(self.sector_size.trailing_zeros()));
+        let (bytes, sector) = (wide(buffer.len()), self.sector());
         if bytes % sector != 0 {
             return Err(Error::OutOfRange { sectors: layer_sectors });
         }
         Ok(bytes / sector)
+    }
+
+    /// The size of a sector, to divide by.
+    pub(crate) fn sector(&self) -> Power {
+        Power::of_two(self.sector_size.trailing_zeros())
     }
 
     /// Bytes of so many sectors.

@@ -202,15 +202,14 @@ fn the_file_system_in_a_layer_is_mounted_in_one_step() {
     bench.ok(&["check", "p.cowl", "--scrub"]);
 }
 
-/// Files are made, written, moved, linked, cut, synced and removed, until `done`. Each file's first byte is the seed of the rest.
+/// Files are made, written, moved, linked, cut, synced and removed, until `done`.
 fn work_on_files(dir: &Path, worker: u32, done: &AtomicBool) -> u32 {
     let place = |number: u32| dir.join(format!("{worker}-{number}"));
     fs::create_dir_all(dir.join(format!("d{worker}"))).unwrap();
     let mut count = 0;
     while !done.load(Ordering::Relaxed) {
         count += 1;
-        let mut bytes = noise(usize::try_from(count * 977 % 60_000).unwrap() + 1, count);
-        bytes[0] = u8::try_from(count % 256).unwrap();
+        let bytes = noise(usize::try_from(count * 977 % 60_000).unwrap() + 1, count);
         let mut file = fs::File::create(place(count)).unwrap();
         file.write_all(&bytes).unwrap();
         if count % 5 == 0 {
@@ -248,14 +247,10 @@ fn every_snapshot_of_a_file_system_under_load_is_as_after_a_power_cut() {
     let done = AtomicBool::new(false);
     let dir = bench.path("x");
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..2)
-            .map(|worker| {
-                scope.spawn({
-                    let (dir, done) = (&dir, &done);
-                    move || work_on_files(dir, worker, done)
-                })
-            })
-            .collect();
+        let workers = [0, 1].map(|worker| {
+            let (dir, done) = (&dir, &done);
+            scope.spawn(move || work_on_files(dir, worker, done))
+        });
         for number in 0..8 {
             thread::sleep(Duration::from_millis(150));
             bench.ok(&["snapshot", "p.cowl", "fs", "--name", &format!("s{number}")]);

@@ -57,6 +57,17 @@ impl Story {
         run(&self.bench.path(""), words)
     }
 
+    /// Lets fio read and write at random, flush after so many writes, and compare what it wrote.
+    fn verified(&self, server: &Server, words: &[&str], group: u32) {
+        let (uri, fsync) = (format!("--uri={}", server.export("vm")), format!("--fsync={group}"));
+        let backlog = format!("--verify_backlog={group}");
+        let always = ["fio", "--name=t", "--ioengine=nbd", "--rw=randrw", "--verify=crc32c", "--do_verify=1"];
+        let more = [uri.as_str(), &fsync, &backlog, "--output-format=json"];
+        let said = self.run(&[&always, words, &more].concat());
+        let report: Value = serde_json::from_str(&said[said.find('{').unwrap()..]).unwrap();
+        assert_eq!(report["jobs"][0]["error"], 0);
+    }
+
     fn map(&self, server: &Server, export: &str, context: &str) -> Vec<(u64, u64, u64)> {
         let text = self.run(&["nbdinfo", "--json", &format!("--map={context}"), &server.export(export)]);
         let entries: Vec<Value> = serde_json::from_str(&text).unwrap();
@@ -211,27 +222,7 @@ fn fio_verifies_what_it_wrote() {
     }
     let story = Story::new();
     let server = story.bench.serve(&[]);
-    let uri = format!("--uri={}", server.export("vm"));
-    let said = story.run(&[
-        "fio",
-        "--name=t",
-        "--ioengine=nbd",
-        &uri,
-        "--rw=randrw",
-        "--bsrange=512-64k",
-        "--size=8M",
-        "--io_size=48M",
-        "--iodepth=16",
-        "--fsync=64",
-        "--verify=crc32c",
-        "--verify_backlog=64",
-        "--do_verify=1",
-        "--output-format=json",
-        "--loops=2",
-    ]);
-    let begin = said.find('{').unwrap();
-    let report: Value = serde_json::from_str(&said[begin..]).unwrap();
-    assert_eq!(report["jobs"][0]["error"], 0);
+    story.verified(&server, &["--bsrange=512-64k", "--size=8M", "--io_size=48M", "--iodepth=16", "--loops=2"], 64);
     server.ends_well();
     story.bench.is_sound();
 }
@@ -261,32 +252,13 @@ fn fio_verifies_what_it_wrote_while_layers_come_and_go() {
     }
     let story = Story::new();
     let server = story.bench.serve(&[]);
-    let uri = format!("--uri={}", server.export("vm"));
     let done = AtomicBool::new(false);
-    let (said, rounds) = thread::scope(|scope| {
+    let rounds = thread::scope(|scope| {
         let changes = scope.spawn(|| change_layers(&story.bench, &done));
-        let words = [
-            "fio",
-            "--name=t",
-            "--ioengine=nbd",
-            &uri,
-            "--rw=randrw",
-            "--bs=4k",
-            "--size=6M",
-            "--io_size=24M",
-            "--iodepth=8",
-            "--fsync=32",
-            "--verify=crc32c",
-            "--verify_backlog=32",
-            "--do_verify=1",
-            "--output-format=json",
-        ];
-        let said = story.run(&words);
+        story.verified(&server, &["--bs=4k", "--size=6M", "--io_size=24M", "--iodepth=8"], 32);
         done.store(true, Ordering::Relaxed);
-        (said, changes.join().unwrap())
+        changes.join().unwrap()
     });
-    let report: Value = serde_json::from_str(&said[said.find('{').unwrap()..]).unwrap();
-    assert_eq!(report["jobs"][0]["error"], 0);
     assert!(rounds >= 3, "only {rounds} snapshots were taken meanwhile");
     server.ends_well();
     story.bench.is_sound();

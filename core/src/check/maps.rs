@@ -59,14 +59,19 @@ impl<D: BlockDevice> Store<'_, D> {
         if run.first_pass() {
             self.check_record(run, layer)?;
         }
-        self.check_inherited(run, layer, None)?;
+        // While a merge runs, parent and child are about to differ. A parent that is damaged itself is reported where it is walked over.
+        let compared = run.first_pass() && layer.parent != 0 && !self.is_merging(layer);
+        let parent = if compared { self.known(layer.parent)? } else { None };
+        if let Some(parent) = &parent {
+            self.check_same(run, layer, parent, layer.height, 0, &layer.root)?;
+        }
         let (mut data, mut nodes, mut walk) = (0, 0, Walk::new(layer));
         let sound = loop {
             let found = self.next_owned(run, &mut walk, Object::MapNode, totals);
             let Some(found) = run.damage(found, id)? else { break false };
             let Some(owned) = found else { break true };
             *(if owned.level == 0 { &mut data } else { &mut nodes }) += 1;
-            if !self.check_owned(run, layer, &owned)? {
+            if !self.check_owned(run, layer, parent.as_ref(), &owned)? {
                 walk.skip(self, &owned);
             }
         };
@@ -78,30 +83,26 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// The counts of what a layer owns. While a merge runs, the child owns below the front what the parent still counts.
     fn check_counts(&mut self, run: &mut Run<'_>, layer: &Layer, data: u64, nodes: u64) {
-        let merging = self.sb.merge.mode == MergeMode::Merge;
-        if merging && (layer.id == self.sb.merge.layer || layer.parent == self.sb.merge.layer) {
+        if self.is_merging(layer) {
             return;
         }
         run.count("data blocks", Some(LayerId(layer.id)), layer.data, data);
         run.count("nodes", Some(LayerId(layer.id)), layer.nodes, nodes);
     }
 
-    /// What a layer leads to and does not own, its parent has in the same place: nobody else keeps it from being freed. Looked at are
-    /// the entries of a node, or the root. While a merge runs, parent and child are about to differ.
-    fn check_inherited(&mut self, run: &mut Run<'_>, layer: &Layer, node: Option<&Owned>) -> Outcome<(), D> {
+    /// The layer is merged into its child at the moment, or is that child.
+    fn is_merging(&self, layer: &Layer) -> bool {
         let merge = &self.sb.merge;
-        let merging = merge.mode == MergeMode::Merge && (merge.layer == layer.id || merge.layer == layer.parent);
-        if merging || layer.parent == 0 || !run.first_pass() {
-            return Ok(());
-        }
-        // A parent that is damaged itself is reported where it is walked over.
-        let Some(parent) = self.known(layer.parent)? else { return Ok(()) };
-        let Some(node) = node else { return self.check_same(run, layer, &parent, layer.height, 0, &layer.root) };
+        merge.mode == MergeMode::Merge && (merge.layer == layer.id || merge.layer == layer.parent)
+    }
+
+    /// What a node leads to and the layer does not own, its parent has in the same place: nobody else keeps it from being freed.
+    fn check_inherited(&mut self, run: &mut Run<'_>, layer: &Layer, parent: &Layer, node: &Owned) -> Outcome<(), D> {
         for i in 0..1u64 << self.fan_shift() {
             let slot = self.load(&node.entry, Object::MapNode)?;
             let entry = self.entry_in(slot, index(i) * Entry::SIZE);
             let address = node.address.saturating_add(i * self.span(node.level - 1));
-            self.check_same(run, layer, &parent, node.level - 1, address, &entry)?;
+            self.check_same(run, layer, parent, node.level - 1, address, &entry)?;
         }
         Ok(())
     }
@@ -129,8 +130,14 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    /// One thing that a layer owns; false if nothing below it can be looked at.
-    fn check_owned(&mut self, run: &mut Run<'_>, layer: &Layer, owned: &Owned) -> Outcome<bool, D> {
+    /// One thing that a layer owns, and what it leads to is compared with the parent; false if nothing below it can be looked at.
+    fn check_owned(
+        &mut self,
+        run: &mut Run<'_>,
+        layer: &Layer,
+        parent: Option<&Layer>,
+        owned: &Owned,
+    ) -> Outcome<bool, D> {
         let id = Some(LayerId(layer.id));
         let block = owned.entry.block;
         // What is in the map of a layer that nobody writes any more was born before that was so.
@@ -144,8 +151,8 @@ impl<D: BlockDevice> Store<'_, D> {
         if owned.level > 0 {
             let loaded = self.load(&owned.entry, Object::MapNode);
             let sound = run.damage(loaded, id)?.is_some();
-            if sound {
-                self.check_inherited(run, layer, Some(owned))?;
+            if let Some(parent) = parent.filter(|_| sound) {
+                self.check_inherited(run, layer, parent, owned)?;
             }
             return Ok(sound);
         }

@@ -5,7 +5,7 @@
 
 use super::Run;
 use crate::{
-    bytes::{Power, index, put_u32, u32_at, wide},
+    bytes::{index, put_u32, u32_at, wide},
     device::BlockDevice,
     error::{Error, Object},
     format::{Layer, MergeMode},
@@ -29,9 +29,7 @@ impl<D: BlockDevice> Store<'_, D> {
         run.field(id, "height", layer.height, layer.height.max(self.height_of(layer.sectors)));
         run.field(id, "description", layer.description, wide(usize::from(layer.description).min(DESCRIPTION)));
         let (length, sectors) = match layer.kind {
-            LayerKind::Attachment => {
-                (layer.length, Power::of_two(self.sector_size.trailing_zeros()).ceil(layer.length).max(1))
-            }
+            LayerKind::Attachment => (layer.length, self.sector().ceil(layer.length).max(1)),
             _ => (0, layer.sectors.max(1)),
         };
         run.field(id, "length", layer.length, length);

@@ -14,10 +14,6 @@ use crate::{cli::failure::Failure, sim::Rng};
 /// Writes after a snapshot: several times what fits between two checkpoints.
 const AFTER: u64 = 20_000;
 
-fn amount(what: impl Into<String>, ours: f64, unit: &'static str, target: Option<f64>) -> Line {
-    Line { what: what.into(), ours, other: None, unit, ratio: ours, target }
-}
-
 fn bytes(counters: Counters) -> u64 {
     counters.sectors_written * 512
 }
@@ -56,8 +52,8 @@ fn layers(dir: &Path, data: u64) -> Result<Vec<Line>, Failure> {
         let written = pool.device_mut().take();
         let mib = data >> 20;
         let mut lines = vec![
-            amount(format!("snapshot with {mib} MiB of data, bytes"), bytes(written) as f64, "B", Some(65_536.0)),
-            amount(format!("snapshot with {mib} MiB of data, time"), took, "ms", Some(1.0)),
+            Line::amount(format!("snapshot with {mib} MiB of data, bytes"), bytes(written) as f64, "B", Some(65_536.0)),
+            Line::amount(format!("snapshot with {mib} MiB of data, time"), took, "ms", Some(1.0)),
         ];
         fill(pool, volume, data)?;
         pool.checkpoint()?;
@@ -68,8 +64,8 @@ fn layers(dir: &Path, data: u64) -> Result<Vec<Line>, Failure> {
         let took = nanoseconds(started.elapsed()) / 1e6;
         let written = bytes(pool.device_mut().take());
         let share = written as f64 / data as f64 * 100.0;
-        lines.push(amount(format!("delete a snapshot whose delta is {mib} MiB, time"), took, "ms", Some(50.0)));
-        lines.push(amount(format!("delete a snapshot whose delta is {mib} MiB, written"), share, "%", Some(1.0)));
+        lines.push(Line::amount(format!("delete a snapshot whose delta is {mib} MiB, time"), took, "ms", Some(50.0)));
+        lines.push(Line::amount(format!("delete a snapshot whose delta is {mib} MiB, written"), share, "%", Some(1.0)));
         Ok(lines)
     })
 }
@@ -97,21 +93,21 @@ fn after_snapshot(dir: &Path) -> Result<f64, Failure> {
 pub fn measure(dir: &Path, data: u64) -> Result<Vec<Line>, Failure> {
     let each = "bytes written per byte, first write, flushed each";
     let mut lines = vec![
-        amount(format!("{each}, units of 4 KiB"), amplification(dir, 4096, 20_000, 1)?, "x", Some(2.1)),
-        amount(format!("{each}, units of 512 B"), amplification(dir, 512, 20_000, 1)?, "x", Some(1.2)),
-        amount(
+        Line::amount(format!("{each}, units of 4 KiB"), amplification(dir, 4096, 20_000, 1)?, "x", Some(2.1)),
+        Line::amount(format!("{each}, units of 512 B"), amplification(dir, 512, 20_000, 1)?, "x", Some(1.2)),
+        Line::amount(
             "bytes written per byte, sixteen first writes a flush",
             amplification(dir, 4096, 16_000, 16)?,
             "x",
             Some(1.15),
         ),
-        amount(
+        Line::amount(
             "bytes written per byte, first writes at leisure",
             amplification(dir, 4096, 30_000, u64::MAX)?,
             "x",
             Some(1.1),
         ),
-        amount("bytes written per byte, first write after a snapshot", after_snapshot(dir)?, "x", Some(2.1)),
+        Line::amount("bytes written per byte, first write after a snapshot", after_snapshot(dir)?, "x", Some(2.1)),
     ];
     lines.extend(layers(dir, data)?);
     Ok(lines)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cowl::{Attributes, BlockDevice, Counting, Geometry, LayerFlags, LayerId, Pool};
 
-use super::{device, format, options};
+use super::{device, format, options, remove};
 use crate::{DeviceError, HostDevice, cli::failure::Failure};
 
 /// Bytes of a block.
@@ -68,8 +68,7 @@ pub fn with_pool<T>(
     let mut pool = Pool::mount(&mut device, &mut workspace, &options())?;
     let done = work(&mut pool)?;
     pool.abandon();
-    let path = dir.join("amounts.cowl");
-    std::fs::remove_file(&path).map_err(|error| Failure::file("remove", &path, &error))?;
+    remove(dir, &["amounts.cowl"])?;
     Ok(done)
 }
 
@@ -77,7 +76,11 @@ pub fn with_pool<T>(
 ///
 /// # Errors
 /// The pool's.
-pub fn full_volume(pool: &mut Counted<'_>, size: u64) -> Result<LayerId, Failure> {
+pub fn full_volume<D, B>(pool: &mut Pool<'_, D, B>, size: u64) -> Result<LayerId, Failure>
+where
+    D: BlockDevice<Error = DeviceError>,
+    B: BlockDevice<Error = DeviceError>,
+{
     let volume = pool.create(&attributes("v"), size / 512, LayerFlags::empty())?;
     fill(pool, volume, size)?;
     Ok(volume)
@@ -87,7 +90,11 @@ pub fn full_volume(pool: &mut Counted<'_>, size: u64) -> Result<LayerId, Failure
 ///
 /// # Errors
 /// The pool's.
-pub fn fill(pool: &mut Counted<'_>, volume: LayerId, size: u64) -> Result<(), Failure> {
+pub fn fill<D, B>(pool: &mut Pool<'_, D, B>, volume: LayerId, size: u64) -> Result<(), Failure>
+where
+    D: BlockDevice<Error = DeviceError>,
+    B: BlockDevice<Error = DeviceError>,
+{
     let piece = vec![1; 1 << 20];
     for at in (0..size).step_by(piece.len()) {
         pool.write(volume, at / 512, &piece)?;

@@ -6,7 +6,7 @@ use cowl::{Counting, Error, LayerId, Pool};
 
 use super::{
     counted::{BLOCK, Counted, NeverFlushed, SECTORS, SIZE, attributes, full_volume, with_pool},
-    device, format, options,
+    device, format, options, remove,
 };
 use crate::{cli::failure::Failure, sim::Rng};
 
@@ -44,8 +44,7 @@ pub fn by_workspace(dir: &Path, data: u64) -> Result<Points, Failure> {
         points.push((size as f64 / 1024.0, random_reads(&mut pool, volume, data)?));
         pool.abandon();
     }
-    let path = dir.join("curves.cowl");
-    std::fs::remove_file(&path).map_err(|error| Failure::file("remove", &path, &error))?;
+    remove(dir, &["curves.cowl"])?;
     Ok(points)
 }
 

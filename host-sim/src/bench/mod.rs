@@ -49,6 +49,18 @@ pub struct Line {
     pub target: Option<f64>,
 }
 
+impl Line {
+    /// An amount, which nothing is measured against.
+    pub(crate) fn amount(what: impl Into<String>, ours: f64, unit: &'static str, target: Option<f64>) -> Self {
+        Self { what: what.into(), ours, other: None, unit, ratio: ours, target }
+    }
+
+    /// What it takes here against what it takes elsewhere.
+    fn against(what: impl Into<String>, ours: f64, other: f64, unit: &'static str, target: f64) -> Self {
+        Self { what: what.into(), ours, other: Some(other), unit, ratio: ours / other, target: Some(target) }
+    }
+}
+
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
@@ -117,6 +129,15 @@ fn device(dir: &Path, name: &str, size: u64, physical: u32) -> Result<HostDevice
         _ => {}
     }
     Ok(HostDevice::File(FileOptions::new().physical_size(physical).create(&path, size)?))
+}
+
+/// Removes what a measurement needed.
+fn remove(dir: &Path, names: &[&str]) -> Result<(), Failure> {
+    for name in names {
+        let path = dir.join(name);
+        std::fs::remove_file(&path).map_err(|error| Failure::file("remove", &path, &error))?;
+    }
+    Ok(())
 }
 
 /// Makes a pool of 4 KiB blocks with a table that suits a host.

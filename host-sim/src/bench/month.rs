@@ -143,8 +143,7 @@ pub fn lines(days: &[Day]) -> Vec<Line> {
     let late = &days[days.len().saturating_sub(7).max(1).min(days.len() - 1)..];
     let mean = |of: fn(&Day) -> f64| late.iter().map(of).sum::<f64>() / late.len() as f64;
     let line = |what: &str, unit, of: fn(&Day) -> f64, before: f64, target| {
-        let ours = mean(of);
-        Line { what: what.into(), ours, other: Some(before), unit, ratio: ours / before, target: Some(target) }
+        Line::against(what, mean(of), before, unit, target)
     };
     vec![
         line(

@@ -13,7 +13,7 @@ use cowl::{BlockDevice, LayerFlags, LayerId, Pool};
 use super::{
     Line, Size,
     counted::{SECTORS, SIZE, attributes},
-    device, each, format, nanoseconds, options, side_by_side,
+    device, each, format, nanoseconds, options, remove, side_by_side,
 };
 use crate::{HostDevice, cli::failure::Failure, sim::Rng};
 
@@ -142,10 +142,7 @@ pub fn measure(dir: &Path, size: Size) -> Result<Vec<Line>, Failure> {
     lines.push(sides.reads(&format!("read 4 KiB at depth {depth}"), 1.05)?);
     pool.unmount()?;
     lines.push(opening(&mut file_device, &mut workspace, depth)?);
-    for name in ["bench.cowl", "bench.raw"] {
-        let path = dir.join(name);
-        std::fs::remove_file(&path).map_err(|error| Failure::file("remove", &path, &error))?;
-    }
+    remove(dir, &["bench.cowl", "bench.raw"])?;
     Ok(lines)
 }
 
@@ -154,8 +151,7 @@ fn opening(device: &mut HostDevice, workspace: &mut [u8], depth: u32) -> Result<
     let pool = Pool::mount(&mut *device, workspace, &options())?;
     let milliseconds = nanoseconds(started.elapsed()) / 1e6;
     pool.abandon();
-    let what = format!("open a pool with {depth} snapshots");
-    Ok(Line { what, ours: milliseconds, other: None, unit: "ms", ratio: milliseconds, target: Some(20.0) })
+    Ok(Line::amount(format!("open a pool with {depth} snapshots"), milliseconds, "ms", Some(20.0)))
 }
 
 /// Every block once, in random order, into a new volume and into a new sparse file; one flush at the end.
@@ -192,9 +188,6 @@ fn first_writes(dir: &Path, size: Size) -> Result<Line, Failure> {
             })
         },
     )?;
-    for name in ["first.cowl", "first.raw"] {
-        let path = dir.join(name);
-        std::fs::remove_file(&path).map_err(|error| Failure::file("remove", &path, &error))?;
-    }
+    remove(dir, &["first.cowl", "first.raw"])?;
     Ok(line)
 }

@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cowl::{LayerFlags, LayerId};
+use cowl::LayerId;
 
 use super::{
     Line, Size,
-    counted::{SECTORS, SIZE, attributes},
-    device, format, median, nanoseconds,
+    counted::{SECTORS, SIZE, attributes, full_volume},
+    device, format, median, nanoseconds, remove,
 };
 use crate::{
     cli::{
@@ -31,6 +31,8 @@ use crate::{
     sim::Rng,
 };
 
+/// The pool's file.
+const NAME: &str = "stalls.cowl";
 /// Snapshots taken, one for each wait that is looked at.
 const SNAPSHOTS: u32 = 100;
 /// From one to the next.
@@ -62,14 +64,10 @@ struct Bench {
 impl Bench {
     /// A volume of this size, written from end to end. The pool's memory is given back when the process ends.
     fn new(dir: &Path, size: u64) -> Result<Self, Failure> {
-        let mut device = device(dir, "stalls.cowl", size * 3 + (256 << 20) + u64::from(SNAPSHOTS) * REGION, 4096)?;
+        let mut device = device(dir, NAME, size * 3 + (256 << 20) + u64::from(SNAPSHOTS) * REGION, 4096)?;
         format(&mut device, &mut vec![0; 16 << 20])?;
         let mut pool = open::mount(device, Base::None, 64 << 20, true, false)?;
-        let volume = pool.create(&attributes("v"), size / 512, LayerFlags::empty())?;
-        let piece = vec![1; 1 << 20];
-        for at in (0..size).step_by(piece.len()) {
-            pool.write(volume, at / 512, &piece)?;
-        }
+        let volume = full_volume(&mut pool, size)?;
         pool.checkpoint()?;
         let metrics = Metrics::new().map_err(|error| Failure::new(Kind::Other, format!("no counters: {error}")))?;
         Ok(Self { shared: Arc::new(Shared::new(pool)), metrics: Arc::new(metrics), volume, blocks: size / SIZE as u64 })
@@ -89,7 +87,7 @@ impl Bench {
         Ok(writes)
     }
 
-    /// Writes beside some work.
+    /// Writes beside some work, at least once.
     fn write_beside<T: Send>(
         &self,
         seed: u64,
@@ -98,7 +96,7 @@ impl Bench {
     ) -> Result<(Vec<Write>, T), Failure> {
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
-            let writer = scope.spawn(|| self.write(seed, blocks, 0, &done));
+            let writer = scope.spawn(|| self.write(seed, blocks, 1, &done));
             let worked = work();
             done.store(true, Ordering::Relaxed);
             let writes = writer.join().map_err(|_| Failure::new(Kind::Other, "the writer panicked"))??;
@@ -126,9 +124,8 @@ pub fn measure(dir: &Path, size: Size) -> Result<Vec<Line>, Failure> {
     let bench = Bench::new(dir, size.volume)?;
     let mut lines = beside_snapshots(&bench)?;
     lines.extend(beside_merge(&bench, size)?);
-    open::close(bench.shared, dir)?;
-    let path = dir.join("stalls.cowl");
-    std::fs::remove_file(&path).map_err(|error| Failure::file("remove", &path, &error))?;
+    open::close(bench.shared, &dir.join(NAME))?;
+    remove(dir, &[NAME])?;
     Ok(lines)
 }
 
@@ -151,15 +148,12 @@ fn beside_snapshots(bench: &Bench) -> Result<Vec<Line>, Failure> {
         let longest = waited.map(Write::took).fold(0.0, f64::max);
         beyond.push((longest - snapshot.took()).max(0.0) / 1e6);
     }
-    let line =
-        |what: &str, ours: f64, target| Line { what: what.into(), ours, other: None, unit: "ms", ratio: ours, target };
     let mut took: Vec<f64> = snapshots.iter().map(|snapshot| snapshot.took() / 1e6).collect();
-    let typical = median(&mut beyond);
-    let longest = beyond.last().copied().unwrap_or(f64::NAN);
+    let (longest, typical) = (beyond.iter().copied().fold(0.0, f64::max), median(&mut beyond));
     Ok(vec![
-        line("a snapshot beside a writer", median(&mut took), None),
-        line("a write's wait beyond the snapshot, median of 100", typical, Some(1.0)),
-        line("a write's wait beyond the snapshot, longest of 100", longest, None),
+        Line::amount("a snapshot beside a writer", median(&mut took), "ms", None),
+        Line::amount("a write's wait beyond the snapshot, median of 100", typical, "ms", Some(1.0)),
+        Line::amount("a write's wait beyond the snapshot, longest of 100", longest, "ms", None),
     ])
 }
 
@@ -185,16 +179,10 @@ fn beside_merge(bench: &Bench, size: Size) -> Result<Vec<Line>, Failure> {
     })?;
     merger.stop();
     let mib = size.volume >> 20;
-    let line = |what: String, ours: f64, other: f64, target: f64| Line {
-        what,
-        ours,
-        other: Some(other),
-        unit: "ns",
-        ratio: ours / other,
-        target: Some(target),
-    };
+    let what = format!("writes while {mib} MiB of delta merge, beside alone");
+    let (rare, rare_alone) = (quantile(&beside, 100), quantile(&alone, 100));
     Ok(vec![
-        line(format!("writes while {mib} MiB of delta merge, beside alone"), mean(&beside), mean(&alone), 1.11),
-        line("the same, one in a hundred is above".into(), quantile(&beside, 100), quantile(&alone, 100), 1.2),
+        Line::against(what, mean(&beside), mean(&alone), "ns", 1.11),
+        Line::against("the same, one in a hundred is above", rare, rare_alone, "ns", 1.2),
     ])
 }

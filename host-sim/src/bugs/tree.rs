@@ -122,9 +122,7 @@ fn write_if_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn compile(tree: &Path, target: &Path) -> Result<PathBuf, String> {
     let offline = cargo(tree, target, &["metadata", "--locked", "--offline", "--format-version", "1"])
         .is_ok_and(|output| output.status.success());
-    // Optimisation across the units of a crate would cost a third of the build.
-    let quick = "profile.release.lto=\"off\"";
-    let mut line = vec!["build", "--release", "--locked", "--config", quick, "--package", "cowl-host", "--bin", "cowl"];
+    let mut line = vec!["build", "--release", "--locked", "--package", "cowl-host", "--bin", "cowl"];
     if offline {
         line.push("--offline");
     }
@@ -144,6 +142,8 @@ fn cargo(tree: &Path, target: &Path, line: &[&str]) -> io::Result<Output> {
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", target)
         .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+        // Optimisation across the units of a crate would cost a third of the build.
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
         // What a choice looks like is nobody's style.
         .env("RUSTFLAGS", "--allow warnings")
         .env("CARGO_TERM_COLOR", "never")

@@ -148,7 +148,7 @@ fn draw_curves(args: &Args) -> Result<Vec<Line>, Failure> {
         plot::workspace(folder, &workspace)?;
         plot::depth(folder, &depth)?;
     }
-    let line = |what: String, reads: f64| Line { what, ours: reads, other: None, unit: "", ratio: reads, target: None };
+    let line = |what: String, reads: f64| Line::amount(what, reads, "", None);
     let mib = args.volume >> 20;
     let by_workspace = |(kib, reads): &(f64, f64)| {
         line(format!("device reads for a random read of {mib} MiB, workspace {kib:.0} KiB"), *reads)

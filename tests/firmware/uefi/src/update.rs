@@ -10,7 +10,7 @@ use core::{fmt::Write, ptr::addr_of_mut};
 
 use cowl::Error;
 use cowl_scenario::update::{self, Refused, WORKSPACE};
-use port::Serial;
+use port::{Aligned, Serial};
 use uefi::{
     CStr16, Error as Device,
     boot::{get_image_file_system, image_handle},
@@ -19,27 +19,12 @@ use uefi::{
     proto::media::file::{File, FileAttribute, FileMode},
 };
 
-/// Aligned, so that drivers that want alignment get it.
-#[repr(align(4096))]
-struct Aligned([u8; WORKSPACE]);
-
-static mut MEMORY: Aligned = Aligned([0; WORKSPACE]);
+static mut MEMORY: Aligned<WORKSPACE> = Aligned([0; WORKSPACE]);
 const ORDER: &CStr16 = cstr16!("order");
 
 #[entry]
 fn main() -> Status {
-    if uefi::helpers::init().is_err() {
-        return Status::ABORTED;
-    }
-    let code = match run() {
-        Ok(()) => 0,
-        Err(why) => {
-            let _ = writeln!(Serial, "\nresult: {why:?}");
-            1
-        }
-    };
-    port::exit(code);
-    Status::ABORTED
+    port::main(run)
 }
 
 fn run() -> Result<(), Refused<Device>> {

@@ -96,7 +96,7 @@ fn scatter<D: BlockDevice>(
     rng: &mut Rng,
     tag: u64,
 ) -> Result<(), Error<D::Error>> {
-    for sector in (0..SECTORS).filter(|_| of == 1 || rng.below(of) == 0).collect::<Vec<_>>() {
+    for sector in (0..SECTORS).filter(|_| of == 1 || rng.below(of) == 0) {
         leaf.content[sector] = tag << 16 | (sector as u64) << 8 | 5;
         pool.write(leaf.id, sector as u64, &filled(leaf.content[sector], 1))?;
     }
