@@ -9,6 +9,13 @@
 //! * [`sim`]: the simulated disk, the reference model, and histories with power cuts.
 //! * [`fuzzing`]: what the fuzz targets do with their bytes.
 //!
+//! Whoever needs the devices and the simulator alone, to try a device or a layer of their own, depends on it with
+//! `default-features = false` and gets these, [`fuzzing`], and none of what the command needs. The features, all of them on by default:
+//!
+//! * `cli`: the command, and all modules that it is made of;
+//! * `nbd`: how clients are served, without the sockets;
+//! * `proptest`: [`sim::strategy`].
+//!
 //! A pool on a file, in a few lines:
 //!
 //! ```no_run
@@ -29,13 +36,19 @@
 //! # }
 //! ```
 
+#[cfg(feature = "cli")]
 pub mod bench;
+#[cfg(feature = "cli")]
 pub mod bugs;
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
 pub mod demo;
 pub mod device;
 pub mod fuzzing;
+#[cfg(feature = "cli")]
 pub mod real;
+#[cfg(feature = "nbd")]
 pub mod serve;
 pub mod sim;
 

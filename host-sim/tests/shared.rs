@@ -8,7 +8,7 @@ use std::{
 use cowl::{Attributes, FormatOptions, LayerFlags, LayerId, MountOptions, Pool};
 use cowl_host::{
     FileOptions, HostDevice,
-    cli::session::Base,
+    device::Base,
     serve::shared::{OwnPool, Shared},
     sim::Rng,
 };

@@ -18,14 +18,12 @@ use super::{
     device, format, median, nanoseconds, remove,
 };
 use crate::{
-    cli::{
-        failure::{Failure, Kind},
-        session::Base,
-    },
+    cli::failure::{Failure, Kind},
+    device::Base,
     serve::{
         merger::{Merger, State, debt},
         metrics::{Metrics, Operation},
-        open,
+        mount, open,
         shared::Shared,
     },
     sim::Rng,
@@ -66,7 +64,7 @@ impl Bench {
     fn new(dir: &Path, size: u64) -> Result<Self, Failure> {
         let mut device = device(dir, NAME, size * 3 + (256 << 20) + u64::from(SNAPSHOTS) * REGION, 4096)?;
         format(&mut device, &mut vec![0; 16 << 20])?;
-        let mut pool = open::mount(device, Base::None, 64 << 20, true, false)?;
+        let mut pool = mount::mount(device, Base::None, 64 << 20, true, false)?;
         let volume = full_volume(&mut pool, size)?;
         pool.checkpoint()?;
         let metrics = Metrics::new().map_err(|error| Failure::new(Kind::Other, format!("no counters: {error}")))?;

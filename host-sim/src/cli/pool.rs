@@ -12,11 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     anatomy::{self, Item},
     failure::{Failure, Kind},
-    session::HostPool,
     size::Bytes,
     view::Units,
 };
-use crate::{HostDevice, serve::merger::MergeStatus};
+use crate::{HostDevice, device::HostPool, serve::merger::MergeStatus};
 
 /// Records that are listed in one call.
 const PAGE: usize = 64;

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use cowl::{BlockDevice, Error, Geometry, MountOptions, Pool};
+use cowl::{BlockDevice, Error, MountOptions, Pool};
 
 use super::{
     failure::{Failure, Kind},
@@ -11,10 +11,11 @@ use super::{
     size::Bytes,
     ui::Ui,
 };
-use crate::{DeviceError, FileOptions, HostDevice, serve::control::Remote};
-
-/// A pool on a file or block device, with or without a base.
-pub type HostPool<'w, 'd> = Pool<'w, &'d mut HostDevice, &'d mut Base>;
+use crate::{
+    DeviceError, FileOptions, HostDevice,
+    device::{Base, HostPool},
+    serve::control::Remote,
+};
 
 /// What a command does with the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,59 +24,6 @@ pub enum Access {
     Read,
     /// Changes it.
     Write,
-}
-
-/// The read-only device under a pool, or its absence.
-#[derive(Debug)]
-pub enum Base {
-    /// There is none.
-    None,
-    /// A file or block device.
-    Device(HostDevice),
-}
-
-impl Base {
-    /// Opens the base that was given on the command line, with sectors of the pool's size.
-    ///
-    /// # Errors
-    /// It cannot be opened.
-    pub fn open(path: Option<&Path>, sector_size: u32) -> Result<Self, DeviceError> {
-        match path {
-            None => Ok(Self::None),
-            Some(path) => {
-                HostDevice::open(path, &FileOptions::new().read_only(true).sector_size(sector_size)).map(Self::Device)
-            }
-        }
-    }
-}
-
-impl BlockDevice for Base {
-    type Error = DeviceError;
-
-    fn geometry(&self) -> Geometry {
-        match self {
-            Self::None => Geometry { read_only: true, ..Geometry::new(512, 0) },
-            Self::Device(device) => device.geometry(),
-        }
-    }
-
-    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
-        match self {
-            Self::None => {
-                buffer.fill(0);
-                Ok(())
-            }
-            Self::Device(device) => device.read(sector, buffer),
-        }
-    }
-
-    fn write(&mut self, _sector: u64, _buffer: &[u8]) -> Result<(), DeviceError> {
-        Err(DeviceError::other("write", Path::new("the base"), "it is read-only"))
-    }
-
-    fn flush(&mut self) -> Result<(), DeviceError> {
-        Ok(())
-    }
 }
 
 /// Mounts the pool, does the work, and unmounts it, also when the work fails; if somebody serves the pool, does the work through

@@ -8,6 +8,7 @@
 //! * `discard` punches a hole into a file and is `BLKDISCARD` on a block device; where that is not supported it does nothing;
 //! * whoever opens to write holds an exclusive lock until the device is dropped, readers a shared one.
 
+mod base;
 mod block;
 mod direct;
 mod error;
@@ -20,6 +21,7 @@ use std::{fs, io, path::Path, sync::Arc};
 
 use cowl::{BlockDevice, Geometry};
 
+pub use base::{Base, HostPool};
 pub use block::LinuxBlockDevice;
 pub use direct::Direct;
 pub use error::DeviceError;

@@ -21,10 +21,11 @@ use super::{
 };
 use crate::{
     FileOptions, HostDevice,
-    cli::session::Base,
+    device::Base,
     serve::{
         clients::Clients,
         metrics::Metrics,
+        mount,
         nbd::{
             channel::Channel,
             codec::Request,
@@ -35,7 +36,6 @@ use crate::{
             status::Context,
             transmission::Transmission,
         },
-        open,
         room::Room,
         shared::Shared,
     },
@@ -83,7 +83,7 @@ impl Bench {
         let block = u32::try_from(BLOCK).expect("a block");
         let options = FormatOptions { pending: 24, journal_units: 16, ..FormatOptions::new(block, [7; 16]) };
         Pool::format(&mut device, &mut vec![0; 1 << 20], &options).expect("a new pool");
-        let mut pool = open::mount(device, Base::None, 1 << 20, false, false).expect("a pool that was just made");
+        let mut pool = mount::mount(device, Base::None, 1 << 20, false, false).expect("a pool that was just made");
         let named = |name| Attributes { name, description: "text", ..Attributes::default() };
         let none = LayerFlags::empty();
         let volume = pool.create(&named("vm"), SIZE as u64 / 512, none).expect("room");

@@ -2,16 +2,19 @@
 
 use std::{path::Path, sync::Arc, thread, time::Duration};
 
-use cowl::{BlockDevice, Error, MountOptions, Pool};
+use cowl::BlockDevice;
 
-use super::shared::{OwnPool, Shared};
+use super::{
+    mount,
+    shared::{OwnPool, Shared},
+};
 use crate::{
-    DeviceError, HostDevice,
     cli::{
         failure::Failure,
-        session::{self, Base, workspace_size},
+        session::{self, workspace_size},
         ui::Ui,
     },
+    device::Base,
 };
 
 /// How often, and with what pauses, the end waits for the last thread to let go of the pool.
@@ -26,38 +29,7 @@ pub fn open(ui: &Ui, path: &Path, read_only: bool) -> Result<OwnPool, Failure> {
     let device = session::open(path, read_only)?;
     let base = Base::open(ui.base.as_deref(), device.geometry().sector_size)?;
     let (size, given) = (workspace_size(ui, device.size()), ui.workspace.is_some());
-    mount(device, base, size, given, read_only).map_err(|error| session::explain(error, path))
-}
-
-/// Mounts a pool for good; the workspace may grow if its size was not `given`.
-///
-/// # Errors
-/// Those of mounting.
-pub fn mount(
-    device: HostDevice,
-    base: Base,
-    size: usize,
-    given: bool,
-    read_only: bool,
-) -> Result<OwnPool, Error<DeviceError>> {
-    let options = MountOptions { read_only, checksum: crate::crc32c };
-    let (device, base) = (Box::leak(Box::new(device)), Box::leak(Box::new(base)));
-    // A mount that fails keeps what was lent to it; so the size is tried out with what is lent for a moment.
-    let mut workspace = vec![0; size];
-    loop {
-        let size = workspace.len();
-        match Pool::mount_on_base(&mut *device, &mut *base, &mut workspace, &options) {
-            Ok(pool) => {
-                pool.abandon();
-                break;
-            }
-            Err(Error::WorkspaceTooSmall { needed }) if !given && needed > size => {
-                workspace = vec![0; needed];
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Pool::mount_on_base(device, base, workspace.leak(), &options)
+    mount::mount(device, base, size, given, read_only).map_err(|error| session::explain(error, path))
 }
 
 /// Ends the mount, so that the next one finds nothing to recover.

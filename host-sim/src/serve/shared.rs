@@ -14,7 +14,10 @@ use std::{
 
 use cowl::{BlockDevice, Checksum, Error, Extent, ExtentKind, Geometry, LayerId, Reading, Writing};
 
-use crate::{DeviceError, cli::session::HostPool, device::Direct};
+use crate::{
+    DeviceError,
+    device::{Direct, HostPool},
+};
 
 /// What a call on a shared pool returns.
 pub type Outcome<T> = Result<T, Error<DeviceError>>;

@@ -22,6 +22,7 @@ mod history;
 mod model;
 mod random;
 mod run;
+#[cfg(feature = "proptest")]
 pub mod strategy;
 mod trace;
 mod verdict;

@@ -13,7 +13,7 @@ use std::{
 use cowl::{BlockDevice, LayerId, MountOptions, Pool};
 use cowl_host::{
     FileOptions, HostDevice,
-    cli::session::Base,
+    device::Base,
     serve::{
         clients::Clients,
         control::{Listener, Service},

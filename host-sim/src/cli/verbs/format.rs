@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use super::super::{
     failure::{Failure, Kind},
-    session::{Base, different_files, workspace_size},
+    session::{different_files, workspace_size},
     size::{Bytes, parse_size},
     ui::{Report, Style, Ui},
 };
 use crate::{
     FileOptions, HostDevice,
-    device::{identify, is_block_device},
+    device::{Base, identify, is_block_device},
 };
 
 /// A pool of this size is taken for one of a host, which can spare some memory for fewer checkpoints.

@@ -1,4 +1,4 @@
-//! The way to a client and back: sockets with and without TLS, and buffers that are used again for every request.
+//! The way to a client and back: sockets, and buffers that are used again for every request.
 //!
 //! A [`Channel`] receives on one thread. A plain one can be sent to by several threads, each whole replies; with TLS one thread
 //! does everything. Deadlines are those of the socket, so that a client that stalls is noticed wherever it does.
@@ -13,8 +13,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-
-use rustls::{ServerConnection, StreamOwned};
 
 /// Bytes of data that are moved at once.
 pub const PART: usize = 1 << 20;
@@ -173,23 +171,6 @@ impl Channel for Plain {
     }
 }
 
-/// A socket with TLS.
-pub type Encrypted = StreamOwned<ServerConnection, Socket>;
-
-impl Channel for Encrypted {
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.read(buffer)
-    }
-
-    fn send_with(&mut self, send: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-        send(self).and_then(|()| self.flush()).map_err(deaf)
-    }
-
-    fn set_timeout(&mut self, timeout: Duration) -> io::Result<()> {
-        self.sock.set_timeout(timeout)
-    }
-}
-
 /// What has been received and not yet been looked at.
 #[derive(Debug)]
 pub struct Input {
@@ -261,7 +242,7 @@ pub fn is_timeout(error: &io::Error) -> bool {
 }
 
 /// What it means when nothing could be sent in time.
-fn deaf(error: io::Error) -> io::Error {
+pub(super) fn deaf(error: io::Error) -> io::Error {
     if is_timeout(&error) {
         io::Error::new(io::ErrorKind::TimedOut, "the client does not take its replies")
     } else {

@@ -15,7 +15,8 @@ use super::{
 use crate::sim::history::Op;
 
 /// How far an exploration goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize))]
 pub struct Bound {
     /// Operations in a sequence.
     pub ops: usize,
