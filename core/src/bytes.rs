@@ -11,6 +11,16 @@ pub(crate) fn array<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
     found.copied().unwrap_or([0; N])
 }
 
+/// Writes `N` bytes at `offset`.
+#[inline]
+pub(crate) fn put_array<const N: usize>(bytes: &mut [u8], offset: usize, value: &[u8; N]) {
+    let room = bytes.get_mut(offset..).and_then(|tail| tail.first_chunk_mut::<N>());
+    debug_assert!(room.is_some(), "write of {N} bytes at {offset}");
+    if let Some(room) = room {
+        *room = *value;
+    }
+}
+
 /// Writes bytes at `offset`.
 #[inline]
 pub(crate) fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
@@ -50,28 +60,28 @@ pub(crate) fn u8_at(bytes: &[u8], offset: usize) -> u8 {
 
 #[inline]
 pub(crate) fn put_u8(bytes: &mut [u8], offset: usize, value: u8) {
-    put(bytes, offset, &[value]);
+    put_array(bytes, offset, &[value]);
 }
 
 #[inline]
 pub(crate) fn put_u16(bytes: &mut [u8], offset: usize, value: u16) {
-    put(bytes, offset, &value.to_le_bytes());
+    put_array(bytes, offset, &value.to_le_bytes());
 }
 
 #[inline]
 pub(crate) fn put_u32(bytes: &mut [u8], offset: usize, value: u32) {
-    put(bytes, offset, &value.to_le_bytes());
+    put_array(bytes, offset, &value.to_le_bytes());
 }
 
 #[inline]
 pub(crate) fn put_u64(bytes: &mut [u8], offset: usize, value: u64) {
-    put(bytes, offset, &value.to_le_bytes());
+    put_array(bytes, offset, &value.to_le_bytes());
 }
 
 #[inline]
 pub(crate) fn put_u48(bytes: &mut [u8], offset: usize, value: u64) {
     let [a, b, c, d, e, f, _, _] = value.to_le_bytes();
-    put(bytes, offset, &[a, b, c, d, e, f]);
+    put_array(bytes, offset, &[a, b, c, d, e, f]);
 }
 
 /// A length or index that fits memory: device numbers index memory only after their bounds are checked.

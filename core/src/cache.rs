@@ -42,7 +42,7 @@ const LISTED: u8 = 4;
 const MAP: u8 = 8;
 
 pub(crate) struct Cache<'w> {
-    meta: &'w mut [u8],
+    meta: &'w mut [[u8; META]],
     table: &'w mut [u8],
     data: &'w mut [u8],
     block_size: usize,
@@ -58,6 +58,7 @@ impl<'w> Cache<'w> {
         let slots = (memory.len() / (block_size + OVERHEAD)).min(index(u64::from(u32::MAX - 8)));
         let (data, rest) = split(memory, slots * block_size);
         let (meta, rest) = split(rest, slots * META);
+        let meta = meta.as_chunks_mut().0;
         let table = split(rest, slots * 4).0;
         let slots = u32::try_from(slots).unwrap_or(0);
         let mut cache = Self { meta, table, data, block_size, slots, hand: 0, dirty_head: NONE, dirty: 0 };
@@ -72,17 +73,23 @@ impl<'w> Cache<'w> {
 
     fn reset(&mut self) {
         self.table.fill(0xff);
-        self.meta.fill(0);
+        self.meta.fill([0; META]);
         for slot in 0..self.slots {
-            put_u64(self.meta, Self::at(slot, BLOCK), VACANT);
+            put_u64(self.meta_mut(slot), BLOCK, VACANT);
         }
         self.dirty_head = NONE;
         self.dirty = 0;
     }
 
     #[inline]
-    fn at(slot: Slot, field: usize) -> usize {
-        slot as usize * META + field
+    fn meta(&self, slot: Slot) -> &[u8; META] {
+        debug_assert!(slot < self.slots, "slot {slot}");
+        self.meta.get(slot as usize).unwrap_or(&[0; META])
+    }
+
+    #[inline]
+    fn meta_mut(&mut self, slot: Slot) -> &mut [u8] {
+        self.meta.get_mut(slot as usize).map_or(&mut [], |meta| meta)
     }
 
     #[inline]
@@ -98,14 +105,14 @@ impl<'w> Cache<'w> {
             if slot == NONE || self.block(slot) == block {
                 break;
             }
-            slot = u32_at(self.meta, Self::at(slot, CHAIN));
+            slot = u32_at(self.meta(slot), CHAIN);
         }
         (slot != NONE).then_some(slot)
     }
 
     #[inline]
     pub(crate) fn block(&self, slot: Slot) -> u64 {
-        u64_at(self.meta, Self::at(slot, BLOCK))
+        u64_at(self.meta(slot), BLOCK)
     }
 
     #[inline]
@@ -118,16 +125,17 @@ impl<'w> Cache<'w> {
         if !self.is_vacant(slot) {
             self.unlink(slot);
         }
-        put_u64(self.meta, Self::at(slot, BLOCK), block.unwrap_or(VACANT));
+        put_u64(self.meta_mut(slot), BLOCK, block.unwrap_or(VACANT));
         if let Some(block) = block {
             let bucket = self.bucket(block);
-            put_u32(self.meta, Self::at(slot, CHAIN), u32_at(self.table, bucket));
+            let next = u32_at(self.table, bucket);
+            put_u32(self.meta_mut(slot), CHAIN, next);
             put_u32(self.table, bucket, slot);
         }
     }
 
     fn unlink(&mut self, slot: Slot) {
-        let next = u32_at(self.meta, Self::at(slot, CHAIN));
+        let next = u32_at(self.meta(slot), CHAIN);
         let bucket = self.bucket(self.block(slot));
         let mut at = u32_at(self.table, bucket);
         if at == slot {
@@ -138,9 +146,9 @@ impl<'w> Cache<'w> {
             if at == NONE {
                 return;
             }
-            let after = u32_at(self.meta, Self::at(at, CHAIN));
+            let after = u32_at(self.meta(at), CHAIN);
             if after == slot {
-                put_u32(self.meta, Self::at(at, CHAIN), next);
+                put_u32(self.meta_mut(at), CHAIN, next);
                 return;
             }
             at = after;
@@ -161,45 +169,47 @@ impl<'w> Cache<'w> {
 
     #[inline]
     pub(crate) fn crc(&self, slot: Slot) -> u32 {
-        u32_at(self.meta, Self::at(slot, CRC))
+        u32_at(self.meta(slot), CRC)
     }
 
     #[inline]
     pub(crate) fn set_crc(&mut self, slot: Slot, crc: u32) {
-        put_u32(self.meta, Self::at(slot, CRC), crc);
+        put_u32(self.meta_mut(slot), CRC, crc);
     }
 
     /// The slot of the parent, and where in it the entry for this one is.
     #[inline]
     pub(crate) fn parent(&self, slot: Slot) -> (Slot, usize) {
-        (u32_at(self.meta, Self::at(slot, PARENT)), usize::from(u16_at(self.meta, Self::at(slot, OFFSET))))
+        (u32_at(self.meta(slot), PARENT), usize::from(u16_at(self.meta(slot), OFFSET)))
     }
 
     #[inline]
     fn flag(&self, slot: Slot, flag: u8) -> bool {
-        u8_at(self.meta, Self::at(slot, FLAGS)) & flag != 0
+        u8_at(self.meta(slot), FLAGS) & flag != 0
     }
 
     #[inline]
     fn set_flag(&mut self, slot: Slot, flag: u8, on: bool) {
-        let old = u8_at(self.meta, Self::at(slot, FLAGS));
-        put_u8(self.meta, Self::at(slot, FLAGS), if on { old | flag } else { old & !flag });
+        let old = u8_at(self.meta(slot), FLAGS);
+        put_u8(self.meta_mut(slot), FLAGS, if on { old | flag } else { old & !flag });
     }
 
     /// Marks the slot as used lately.
     #[inline]
     pub(crate) fn touch(&mut self, slot: Slot) {
-        self.set_flag(slot, USED, true);
+        if !self.flag(slot, USED) {
+            self.set_flag(slot, USED, true);
+        }
     }
 
     pub(crate) fn pin(&mut self, slot: Slot) {
-        let pins = u8_at(self.meta, Self::at(slot, PINS));
-        put_u8(self.meta, Self::at(slot, PINS), pins.saturating_add(1));
+        let pins = u8_at(self.meta(slot), PINS);
+        put_u8(self.meta_mut(slot), PINS, pins.saturating_add(1));
     }
 
     pub(crate) fn unpin(&mut self, slot: Slot) {
-        let pins = u8_at(self.meta, Self::at(slot, PINS));
-        put_u8(self.meta, Self::at(slot, PINS), pins.saturating_sub(1));
+        let pins = u8_at(self.meta(slot), PINS);
+        put_u8(self.meta_mut(slot), PINS, pins.saturating_sub(1));
     }
 
     #[inline]
@@ -209,7 +219,7 @@ impl<'w> Cache<'w> {
 
     /// Someone relies on the slot: it is dirty or pinned.
     pub(crate) fn is_held(&self, slot: Slot) -> bool {
-        self.is_dirty(slot) || u8_at(self.meta, Self::at(slot, PINS)) > 0
+        self.is_dirty(slot) || u8_at(self.meta(slot), PINS) > 0
     }
 
     /// Number of dirty slots.
@@ -219,14 +229,14 @@ impl<'w> Cache<'w> {
 
     #[inline]
     pub(crate) fn dirty_children(&self, slot: Slot) -> u16 {
-        u16_at(self.meta, Self::at(slot, CHILDREN))
+        u16_at(self.meta(slot), CHILDREN)
     }
 
     fn count_child(&mut self, parent: Slot, up: bool) {
         if parent < self.slots {
             let children = self.dirty_children(parent);
             let children = if up { children.saturating_add(1) } else { children.saturating_sub(1) };
-            put_u16(self.meta, Self::at(parent, CHILDREN), children);
+            put_u16(self.meta_mut(parent), CHILDREN, children);
         }
     }
 
@@ -244,15 +254,16 @@ impl<'w> Cache<'w> {
     /// Marks the slot as changed, with the place that is to take its checksum.
     pub(crate) fn set_dirty(&mut self, slot: Slot, parent: Slot, offset: usize) {
         debug_assert!(!self.is_dirty(slot));
-        put_u32(self.meta, Self::at(slot, PARENT), parent);
-        put_u16(self.meta, Self::at(slot, OFFSET), u16::try_from(offset).unwrap_or(0));
+        put_u32(self.meta_mut(slot), PARENT, parent);
+        put_u16(self.meta_mut(slot), OFFSET, u16::try_from(offset).unwrap_or(0));
         self.set_flag(slot, DIRTY, true);
         self.set_flag(slot, MAP, false);
         self.dirty += 1;
         self.count_child(parent, true);
         if !self.flag(slot, LISTED) {
             self.set_flag(slot, LISTED, true);
-            put_u32(self.meta, Self::at(slot, LIST), self.dirty_head);
+            let next = self.dirty_head;
+            put_u32(self.meta_mut(slot), LIST, next);
             self.dirty_head = slot;
         }
     }
@@ -274,13 +285,13 @@ impl<'w> Cache<'w> {
 
     /// The slot after this one on the dirty list.
     pub(crate) fn dirty_after(&self, slot: Slot) -> Slot {
-        u32_at(self.meta, Self::at(slot, LIST))
+        u32_at(self.meta(slot), LIST)
     }
 
     /// Lets go of every pin: for operations that were broken off.
     pub(crate) fn unpin_all(&mut self) {
         for slot in 0..self.slots {
-            put_u8(self.meta, Self::at(slot, PINS), 0);
+            put_u8(self.meta_mut(slot), PINS, 0);
         }
     }
 
@@ -303,7 +314,7 @@ impl<'w> Cache<'w> {
             for _ in 0..2 * self.slots {
                 let slot = self.hand;
                 self.hand = (self.hand + 1) % self.slots.max(1);
-                let held = u8_at(self.meta, Self::at(slot, PINS)) > 0 || self.dirty_children(slot) > 0;
+                let held = u8_at(self.meta(slot), PINS) > 0 || self.dirty_children(slot) > 0;
                 if held || (self.is_dirty(slot) && !dirty_too) {
                     continue;
                 }

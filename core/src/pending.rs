@@ -5,7 +5,7 @@
 //! more items than the capacity that the superblock records, so that any later mount can hold what it recovers.
 
 use crate::{
-    bytes::{index, put_u32, split, u8_at, u32_at, u64_at},
+    bytes::{array, index, put_array, put_u32, split, u8_at, u32_at, u64_at},
     format::Record,
 };
 
@@ -74,29 +74,30 @@ impl<'w> Pending<'w> {
         if i >= self.length {
             return None;
         }
-        let at = self.place(i);
-        let word = u32_at(self.bytes, at + 32);
+        let bytes = &array::<ITEM>(self.bytes, self.place(i));
+        let word = u32_at(bytes, Record::SIZE);
         Some(Item {
-            record: Record::decode(self.bytes, at),
+            record: Record::decode(bytes, 0),
             unit: word & UNIT,
-            growth: u8_at(self.bytes, at + 35) & GROWTH,
+            growth: u8_at(bytes, Record::SIZE + 3) & GROWTH,
             stale: word & STALE != 0,
             reserved: word & RESERVED != 0,
         })
     }
 
     pub(crate) fn set(&mut self, i: usize, item: &Item) {
-        let at = self.place(i);
-        item.record.encode(self.bytes, at);
+        let bytes = &mut [0; ITEM];
+        item.record.encode(bytes, 0);
         debug_assert!(item.unit <= UNIT && item.growth <= GROWTH);
         let flags = if item.stale { STALE } else { 0 } | if item.reserved { RESERVED } else { 0 };
-        put_u32(self.bytes, at + 32, item.unit | u32::from(item.growth) << GROWTH_AT | flags);
+        put_u32(bytes, Record::SIZE, item.unit | u32::from(item.growth) << GROWTH_AT | flags);
+        put_array(self.bytes, self.place(i), bytes);
     }
 
     #[inline]
     fn key(&self, i: usize) -> (u32, u64) {
-        let at = self.place(i);
-        (u32_at(self.bytes, at + 24), u64_at(self.bytes, at + 16))
+        let bytes = &array::<12>(self.bytes, self.place(i) + 16);
+        (u32_at(bytes, 8), u64_at(bytes, 0))
     }
 
     /// Where the item is that comes at this place in order.
@@ -156,7 +157,12 @@ impl<'w> Pending<'w> {
 
     /// Puts the item in its place, over the one that is there; false if the table is full.
     pub(crate) fn insert(&mut self, item: &Item) -> bool {
-        match self.search(item.record.layer, item.record.address) {
+        self.put(self.search(item.record.layer, item.record.address), item)
+    }
+
+    /// As [`insert`](Self::insert), with the outcome of the search for its place.
+    pub(crate) fn put(&mut self, at: Result<usize, usize>, item: &Item) -> bool {
+        match at {
             Ok(i) => self.set(i, item),
             Err(_) if self.is_full() => return false,
             Err(i) => {

@@ -22,8 +22,8 @@ use crate::{
 pub(crate) enum Place {
     /// Over itself.
     Over(u64),
-    /// To a new block. `owned`: the volume has a block of its own there already.
-    Fresh { old: Entry, owned: bool },
+    /// To a new block. `owned`: the volume has a block of its own there already; `known`: what is pending there.
+    Fresh { old: Entry, owned: bool, known: Option<Item> },
 }
 
 /// What is written to a part of a block.
@@ -56,12 +56,11 @@ impl<D: BlockDevice> Store<'_, D> {
         if owned && settled && !head.has_integrity() {
             return Ok(Place::Over(entry.block));
         }
-        Ok(Place::Fresh { old: entry, owned })
+        Ok(Place::Fresh { old: entry, owned, known: item })
     }
 
     /// What a new block at this address needs; exact, or at most a little too much where there is plenty.
-    fn demand(&mut self, head: &Head, address: u64, owned: bool) -> Outcome<Demand, D> {
-        let known = self.pending.find(head.id, address);
+    fn demand(&mut self, head: &Head, address: u64, owned: bool, known: Option<Item>) -> Outcome<Demand, D> {
         let items = usize::from(known.is_none());
         let mut demand = Demand { blocks: 1, items, relocation: owned, ..Demand::default() };
         if head.is_guaranteed() {
@@ -91,14 +90,15 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Puts a record into the pending table and into the sums that admission goes by.
     pub(crate) fn note(&mut self, head: &Head, address: u64, entry: Entry, crc: u32, growth: u64) -> Outcome<(), D> {
-        let old = self.pending.find(head.id, address);
+        let at = self.pending.search(head.id, address);
+        let old = at.ok().and_then(|at| self.pending.get(at));
         let reserved = head.is_guaranteed() && entry.is_block() && !self.tree_owns(head, address)?;
         let growth = old.map_or(u8::try_from(growth).unwrap_or(u8::MAX), |old| old.growth);
         let record = Record { layer: head.id, address, entry, crc };
         self.growth = self.growth + u64::from(growth) - old.map_or(0, |old| u64::from(old.growth));
         self.reserve_used =
             (self.reserve_used + u64::from(reserved)).saturating_sub(u64::from(old.is_some_and(|old| old.reserved)));
-        let inserted = self.pending.insert(&Item { record, unit: 0, growth, stale: false, reserved });
+        let inserted = self.pending.put(at, &Item { record, unit: 0, growth, stale: false, reserved });
         debug_assert!(inserted, "admission has looked for room");
         if inserted { Ok(()) } else { Err(Error::NoSpace { missing: 1 }) }
     }
@@ -190,8 +190,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         let size = store.block_size();
         let (block, count, growth) = match store.place(head, address)? {
             Place::Over(block) => (block, store.run_over(head, address, block, most)?, None),
-            Place::Fresh { owned, .. } => {
-                let demand = store.demand(head, address, owned)?;
+            Place::Fresh { owned, known, .. } => {
+                let demand = store.demand(head, address, owned, known)?;
                 if !store.fits(&demand) {
                     return if store.make_room(head, &demand)? { Ok(0) } else { Err(no_space(store, &demand)) };
                 }
@@ -229,11 +229,11 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     ) -> Result<(), D> {
         let (mut head, id) = (*head, LayerId(head.id));
         loop {
-            let (old, owned) = match self.store.place(&head, address)? {
+            let (old, owned, known) = match self.store.place(&head, address)? {
                 Place::Over(block) => return self.store.write_over(&head, address, block, within, sectors, source),
-                Place::Fresh { old, owned } => (old, owned),
+                Place::Fresh { old, owned, known } => (old, owned, known),
             };
-            let demand = self.store.demand(&head, address, owned)?;
+            let demand = self.store.demand(&head, address, owned, known)?;
             if !self.store.fits(&demand) {
                 if !self.store.make_room(&head, &demand)? {
                     return Err(no_space(&self.store, &demand));

@@ -6,7 +6,7 @@
 //! space    | free (48)     | g | c | generation   | crc-32c      |   g: 15 more bits of it, c: copy
 //! ```
 
-use crate::bytes::{put_u16, put_u32, put_u48, u16_at, u32_at, u48_at};
+use crate::bytes::{array, put_array, put_u16, put_u32, put_u48, u16_at, u32_at, u48_at};
 
 bitflags::bitflags! {
     /// Flags of a map entry.
@@ -41,21 +41,25 @@ impl Entry {
     /// The entry at `offset`.
     #[inline]
     pub fn decode(bytes: &[u8], offset: usize) -> Self {
+        // All at once: the bounds are looked at once.
+        let bytes = &array::<{ Self::SIZE }>(bytes, offset);
         Self {
-            block: u48_at(bytes, offset),
-            flags: EntryFlags::from_bits_retain(u16_at(bytes, offset + 6)),
-            birth: u32_at(bytes, offset + 8),
-            crc: u32_at(bytes, offset + 12),
+            block: u48_at(bytes, 0),
+            flags: EntryFlags::from_bits_retain(u16_at(bytes, 6)),
+            birth: u32_at(bytes, 8),
+            crc: u32_at(bytes, 12),
         }
     }
 
     /// Stores the entry at `offset`.
     #[inline]
     pub fn encode(&self, bytes: &mut [u8], offset: usize) {
-        put_u48(bytes, offset, self.block);
-        put_u16(bytes, offset + 6, self.flags.bits());
-        put_u32(bytes, offset + 8, self.birth);
-        put_u32(bytes, offset + 12, self.crc);
+        let entry = &mut [0; Self::SIZE];
+        put_u48(entry, 0, self.block);
+        put_u16(entry, 6, self.flags.bits());
+        put_u32(entry, 8, self.birth);
+        put_u32(entry, 12, self.crc);
+        put_array(bytes, offset, entry);
     }
 
     /// It points to a block.
@@ -97,22 +101,26 @@ impl SpaceEntry {
     /// The entry at `offset`.
     #[inline]
     pub fn decode(bytes: &[u8], offset: usize) -> Self {
+        let bytes = &array::<{ Entry::SIZE }>(bytes, offset);
+        let high = u16_at(bytes, 6);
         Self {
-            free: u48_at(bytes, offset),
-            copy: u16_at(bytes, offset + 6) & 1,
-            generation: u64::from(u32_at(bytes, offset + 8)) | u64::from(u16_at(bytes, offset + 6) >> 1) << 32,
-            crc: u32_at(bytes, offset + 12),
+            free: u48_at(bytes, 0),
+            copy: high & 1,
+            generation: u64::from(u32_at(bytes, 8)) | u64::from(high >> 1) << 32,
+            crc: u32_at(bytes, 12),
         }
     }
 
     /// Stores the entry at `offset`.
     #[inline]
     pub fn encode(&self, bytes: &mut [u8], offset: usize) {
-        put_u48(bytes, offset, self.free);
+        let entry = &mut [0; Entry::SIZE];
+        put_u48(entry, 0, self.free);
         let [a, b, c, d, e, f, _, _] = self.generation.to_le_bytes();
-        put_u16(bytes, offset + 6, (u16::from_le_bytes([e, f]) << 1) | self.copy & 1);
-        put_u32(bytes, offset + 8, u32::from_le_bytes([a, b, c, d]));
-        put_u32(bytes, offset + 12, self.crc);
+        put_u16(entry, 6, (u16::from_le_bytes([e, f]) << 1) | self.copy & 1);
+        put_u32(entry, 8, u32::from_le_bytes([a, b, c, d]));
+        put_u32(entry, 12, self.crc);
+        put_array(bytes, offset, entry);
     }
 
     /// The node was written at least once.

@@ -7,7 +7,7 @@
 //! The checksum covers the whole unit with its own field as zero.
 
 use crate::{
-    bytes::{array, put, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at},
+    bytes::{array, put, put_array, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at},
     checksum::Checksum,
     format::Entry,
 };
@@ -34,21 +34,25 @@ impl Record {
     pub const SIZE: usize = 32;
 
     /// The record at `offset`.
+    #[inline]
     pub fn decode(bytes: &[u8], offset: usize) -> Self {
+        let bytes = &array::<{ Self::SIZE }>(bytes, offset);
         Self {
-            entry: Entry::decode(bytes, offset),
-            address: u64_at(bytes, offset + 16),
-            layer: u32_at(bytes, offset + 24),
-            crc: u32_at(bytes, offset + 28),
+            entry: Entry::decode(bytes, 0),
+            address: u64_at(bytes, 16),
+            layer: u32_at(bytes, 24),
+            crc: u32_at(bytes, 28),
         }
     }
 
     /// Stores the record at `offset`.
     pub fn encode(&self, bytes: &mut [u8], offset: usize) {
-        self.entry.encode(bytes, offset);
-        put_u64(bytes, offset + 16, self.address);
-        put_u32(bytes, offset + 24, self.layer);
-        put_u32(bytes, offset + 28, self.crc);
+        let record = &mut [0; Self::SIZE];
+        self.entry.encode(record, 0);
+        put_u64(record, 16, self.address);
+        put_u32(record, 24, self.layer);
+        put_u32(record, 28, self.crc);
+        put_array(bytes, offset, record);
     }
 }
 
