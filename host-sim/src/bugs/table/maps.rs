@@ -34,7 +34,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/store.rs": "«self.cache.assign(stale, None);»\n        }\n        self.cache.assign(slot, Some(block));" => ""
     }
     97 "I6" "the parent of a dirty node may leave the cache" {
-        "core/src/cache.rs": "let held = u8_at(self.meta, Self::at(slot, PINS)) > 0 || «self.dirty_children(slot) > 0»;" => "false"
+        "core/src/cache.rs": "let held = u8_at(self.meta(slot), PINS) > 0 || «self.dirty_children(slot) > 0»;" => "false"
     }
     98 "I7" "the search in the pending table stops one too late" {
         "core/src/pending.rs": "if «self.key(middle) < (layer, address)» {" => "self.key(middle) <= (layer, address)"
