@@ -7,6 +7,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -265,12 +266,24 @@ fn on_a_full_host_disk_writes_get_no_space_nothing_is_lost_and_it_goes_on_when_t
     }
     client.flush();
     assert!(client.read(0, 1 << 20) == vec![1; 1 << 20]);
+    // A command that works through the server is told the same, and does not stop the pool either.
+    fs::write(bench.path("more"), vec![4; 65_536]).unwrap();
+    let write = || {
+        let from = fs::File::open(bench.path("more")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cowl"));
+        let written = command.args(["write", &bench.pool(), "vm", "--offset", "7M"]).stdin(from).output().unwrap();
+        (written.status.code(), String::from_utf8(written.stderr).unwrap())
+    };
+    let (code, said) = write();
+    assert!(code == Some(4) && said.contains("make room"), "{code:?}: {said}");
     disk.empty().unwrap();
+    assert_eq!(write().0, Some(0));
     client.write(6 << 20, &vec![3; 1 << 20]);
     client.flush();
     server.kill();
     let content = bench.content("vm");
     assert!(content[..1 << 20] == vec![1; 1 << 20] && content[6 << 20..7 << 20] == vec![3; 1 << 20]);
+    assert!(content[7 << 20..][..65_536].iter().all(|byte| *byte == 4));
     let kept = usize::try_from(done).unwrap() * 65_536;
     assert!(content[1 << 20..][..kept].iter().all(|byte| *byte == 2));
     bench.is_sound();

@@ -63,6 +63,7 @@ pub struct Server {
     woken: UnixStream,
     background: Vec<JoinHandle<()>>,
     metrics: Arc<Metrics>,
+    room: Arc<Room>,
 }
 
 impl Server {
@@ -76,19 +77,33 @@ impl Server {
                 .hint("give --tls-certificates DIR, or an address of this host as in --tcp 127.0.0.1:10809"));
         }
         let tls = options.certificates.as_deref().map(tls::load).transpose()?;
-        let room = Room::new(pool, &shared.lock().info());
+        let room = Arc::new(Room::new(pool, &shared.lock().info()));
         let metrics = Metrics::new()
             .map(Arc::new)
             .map_err(|error| Failure::new(Kind::Other, format!("cannot count: {error}")))?;
-        let backend =
-            Backend { shared: Arc::clone(&shared), room, failures: AtomicU64::new(0), metrics: Arc::clone(&metrics) };
+        let backend = Backend {
+            shared: Arc::clone(&shared),
+            room: Arc::clone(&room),
+            failures: AtomicU64::new(0),
+            metrics: Arc::clone(&metrics),
+        };
         let exports = Exports::new(Arc::new(backend), options.aliases, options.read_only);
         let clients = Arc::new(Clients::new(options.connections));
         let listener = Listener::bind(&options.address)?;
         let system = |error: io::Error| Failure::new(Kind::Io, format!("cannot start a server: {error}"));
         let (stop, woken) = Stop::new().map_err(system)?;
         let service = Service { exports, clients: Arc::clone(&clients), tls, patience: options.patience };
-        Ok(Self { shared, clients, service: Arc::new(service), listener, stop, woken, background: Vec::new(), metrics })
+        Ok(Self {
+            shared,
+            clients,
+            service: Arc::new(service),
+            listener,
+            stop,
+            woken,
+            background: Vec::new(),
+            metrics,
+            room,
+        })
     }
 
     /// The pool.
@@ -104,6 +119,11 @@ impl Server {
     /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What the file system below has left.
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     /// With which the server can be ended.

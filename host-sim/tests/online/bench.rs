@@ -19,6 +19,7 @@ use cowl_host::{
         control::{Listener, Service},
         merger::{Merger, State},
         metrics::Metrics,
+        room::Room,
         shared::Shared,
     },
 };
@@ -99,7 +100,9 @@ impl Server {
         let options = MountOptions { read_only: false, checksum: cowl_host::crc32c };
         assert!(device.geometry().sectors > 0);
         let shared = Arc::new(Shared::new(Pool::mount_on_base(device, base, workspace, &options).unwrap()));
+        let room = Arc::new(Room::new(&path, &shared.lock().info()));
         let service = Service {
+            room,
             shared,
             clients: Arc::new(Clients::new(8)),
             merge: Arc::new(State::default()),

@@ -143,6 +143,7 @@ impl Company {
             clients: Arc::clone(server.clients()),
             merge: Arc::default(),
             metrics: Arc::clone(server.metrics()),
+            room: Arc::clone(server.room()),
         };
         let (shared, metrics, merge) = (service.shared.clone(), service.metrics.clone(), service.merge.clone());
         let control = control::Listener::start(&args.pool, service).map_err(failed)?;

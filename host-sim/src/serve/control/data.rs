@@ -52,7 +52,15 @@ fn read(service: &Service, layer: LayerId, sector: u64, length: u32, data: &mut 
 
 fn write(service: &Service, volume: LayerId, sector: u64, data: &[u8]) -> Result<(), Failure> {
     whole(service, sector, data.len())?;
+    has_room(service, data.len())?;
     Ok(service.shared.write(volume, sector, data)?)
+}
+
+/// As for clients: before the pool's own structures find no room.
+fn has_room(service: &Service, length: usize) -> Result<(), Failure> {
+    service.room.take(length as u64).map_err(|_full| {
+        Failure::new(Kind::NoSpace, "the file system that holds the pool's file is full").hint("make room on it")
+    })
 }
 
 /// Refuses what is not a whole number of sectors, or ends behind what can be numbered.
@@ -93,5 +101,6 @@ fn write_bytes(service: &Service, volume: LayerId, offset: u64, data: &[u8]) -> 
     if offset.is_multiple_of(sector) && (data.len() as u64).is_multiple_of(sector) {
         return write(service, volume, offset / sector, data);
     }
+    has_room(service, data.len())?;
     AnyPool::write_bytes(&mut *service.shared.lock(), volume, offset, data)
 }

@@ -33,7 +33,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::{clients::Clients, merger, metrics::Metrics, shared::Shared};
+use super::{clients::Clients, merger, metrics::Metrics, room::Room, shared::Shared};
 
 pub use place::socket_of;
 pub use remote::Remote;
@@ -52,6 +52,8 @@ pub struct Service {
     pub merge: Arc<merger::State>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What the file system below has left.
+    pub room: Arc<Room>,
 }
 
 /// The server's end: threads that answer commands until it is stopped.

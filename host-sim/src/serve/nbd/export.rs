@@ -38,7 +38,7 @@ pub struct Backend {
     /// The pool.
     pub shared: Arc<Shared>,
     /// What the file system below has left.
-    pub room: Room,
+    pub room: Arc<Room>,
     /// Requests that failed because of the pool or the device.
     pub failures: AtomicU64,
     /// What is counted.
