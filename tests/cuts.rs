@@ -24,7 +24,10 @@ impl Recorder {
         let last = self.pending.len();
         for (i, (sector, bytes)) in self.pending.iter().enumerate() {
             if torn && i + 1 == last {
-                image.write(*sector, &vec![0xa5; bytes.len()]).unwrap();
+                // With all that shares a physical unit with it.
+                let unit = u64::from(image.geometry.physical_size / image.geometry.sector_size);
+                let bytes = image.geometry.physical_size as usize;
+                image.write(sector / unit * unit, &vec![0xa5; bytes]).unwrap();
             } else if keep(i) {
                 image.write(*sector, bytes).unwrap();
             }
@@ -112,7 +115,7 @@ fn cuts(
         let mut content = [0; 5120];
         for layer in [LayerId(1), LayerId(2)] {
             pool.read(layer, 0, &mut content).unwrap();
-            assert_eq!(content, [7; 5120]);
+            assert!(content == [7; 5120], "layer {layer:?}");
         }
         sound(&mut pool, true).unwrap();
         answers[usize::from(judge(&mut pool))] += 1;
@@ -158,6 +161,31 @@ fn an_attachment_cut_anywhere_is_whole_or_absent() {
         pool.read(attached.id, 0, &mut bytes).unwrap();
         assert_eq!(bytes, [9; 2048]);
         true
+    });
+}
+
+/// A volume that ends in the middle of a physical unit, over what it held when it was larger.
+#[test]
+fn making_a_volume_larger_tears_nothing_that_it_holds() {
+    let mut disk = SparseDisk::new(512, 400 * 4096);
+    disk.geometry.physical_size = 4096;
+    let mut workspace = vec![0; 1 << 17];
+    let options = FormatOptions { pending: 4, journal_units: 3, ..FormatOptions::new(4096, [1; 16]) };
+    Pool::format(&mut disk, &mut workspace, &options).unwrap();
+    let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
+    let volume = pool.create(&named("v"), 16, LayerFlags::empty()).unwrap();
+    pool.write(volume, 0, &[7; 16 * 512]).unwrap();
+    pool.snapshot(volume, &named("s")).unwrap();
+    pool.resize(volume, 10).unwrap();
+    pool.write(volume, 0, &[7; 5120]).unwrap();
+    pool.unmount().unwrap();
+    let enlarge = |pool: &mut Pool<'_, &mut Recorder>| pool.resize(LayerId(1), 24).unwrap();
+    cuts(disk, enlarge, |pool| {
+        let sectors = pool.layer(LayerId(1)).unwrap().sectors;
+        let mut rest = vec![1; (sectors as usize - 10) * 512];
+        pool.read(LayerId(1), 10, &mut rest).unwrap();
+        assert!([10, 24].contains(&sectors) && rest.iter().all(|byte| *byte == 0), "{sectors}");
+        sectors == 24
     });
 }
 

@@ -329,7 +329,6 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// First sector of a place of the journal.
     pub(crate) fn unit_sector(&self, place: u32) -> u64 {
-        let unit_sectors = (1u64 << self.sb.unit_shift) / self.sector();
-        crate::format::GROUP_START * self.spb + u64::from(place) * unit_sectors
+        crate::format::GROUP_START * self.spb + u64::from(place) * self.unit().get()
     }
 }

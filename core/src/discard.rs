@@ -68,7 +68,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 
     /// Zeroes some sectors of one block, unless it reads as zeros anyway.
-    pub(crate) fn zero_part(&mut self, volume: LayerId, address: u64, within: u64, sectors: u64) -> Result<(), D> {
+    fn zero_part(&mut self, volume: LayerId, address: u64, within: u64, sectors: u64) -> Result<(), D> {
         let head = self.store.head(volume)?;
         let (entry, _) = self.store.effective(&head, address)?;
         let base = entry.is_empty() && address * self.store.spb < self.store.base_sectors(&head);

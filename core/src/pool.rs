@@ -353,6 +353,11 @@ impl<D: BlockDevice> Store<'_, D> {
         Power::of_two(self.sector_size.trailing_zeros())
     }
 
+    /// Sectors of a physical unit.
+    pub(crate) fn unit(&self) -> Power {
+        Power::of_two(u32::from(self.sb.unit_shift.saturating_sub(self.sb.sector_shift)))
+    }
+
     /// Bytes of so many sectors.
     pub(crate) fn bytes_of(&self, sectors: u64) -> usize {
         index(sectors).saturating_mul(self.sector_size)

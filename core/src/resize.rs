@@ -2,7 +2,8 @@
 //!
 //! Growing puts nodes on top of the map. Shrinking cuts the map along the new end and leaves the old state to a deleted layer below,
 //! which merge works off: the cost does not depend on how much is cut. One checkpoint each; a crash leaves the old size or
-//! the new one. Sectors behind the end of the last block are zeroed before they come into view.
+//! the new one. Sectors behind the end of the last block are zeroed before they come into view; in place only if they share no physical
+//! unit with what is in view, which a torn write would take along.
 
 use crate::{
     bytes::index,
@@ -13,6 +14,7 @@ use crate::{
     pool::{Pool, Result},
     store::{Outcome, Store},
     types::{Attributes, LayerFlags, LayerId, LayerKind, Name},
+    write::Source,
 };
 
 impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
@@ -44,11 +46,13 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     fn hide_tail(&mut self, volume: LayerId, sectors: u64) -> Result<(), D> {
         let spb = self.store.spb;
         let head = self.store.head(volume)?;
-        let (entry, _) = self.store.effective(&head, sectors / spb)?;
-        if entry.is_block() {
-            self.zero_part(volume, sectors / spb, sectors % spb, spb.get() - sectors % spb)?;
+        let (address, within) = (sectors / spb, sectors % spb);
+        let (entry, _) = self.store.effective(&head, address)?;
+        if !entry.is_block() {
+            return Ok(());
         }
-        Ok(())
+        let shared = sectors % self.store.unit() != 0;
+        self.write_part_or_move(&head, address, within, spb.get() - within, Source::Zeros, shared)
     }
 }
 

@@ -227,9 +227,26 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         sectors: u64,
         source: Source<'_>,
     ) -> Result<(), D> {
+        self.write_part_or_move(head, address, within, sectors, source, false)
+    }
+
+    /// As [`write_part`](Self::write_part); `moved` to a new block even if the old one could be written over.
+    pub(crate) fn write_part_or_move(
+        &mut self,
+        head: &Head,
+        address: u64,
+        within: u64,
+        sectors: u64,
+        source: Source<'_>,
+        moved: bool,
+    ) -> Result<(), D> {
         let (mut head, id) = (*head, LayerId(head.id));
         loop {
             let (old, owned, known) = match self.store.place(&head, address)? {
+                Place::Over(_) if moved => {
+                    let (old, known) = self.store.effective(&head, address)?;
+                    (old, true, known)
+                }
                 Place::Over(block) => return self.store.write_over(&head, address, block, within, sectors, source),
                 Place::Fresh { old, owned, known } => (old, owned, known),
             };
