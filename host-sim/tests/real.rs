@@ -27,7 +27,17 @@ fn a_process_killed_at_any_moment_loses_nothing_it_acknowledged() {
     let memory = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
     let report = sim(&["kill", "--kills", "200", "--dir", memory]).expect("needs nothing");
     assert_eq!(report["violations"], 0);
-    assert!(counts(&report)[1] > 1000, "{report}");
+    let counts = counts(&report);
+    assert!(counts[0] == 200 && counts[1] > 1000 && counts[2] > 150, "{report}");
+    // Killed while it opened the pool, and while it worked.
+    assert!(counts[4] > 0 && counts[5..].iter().filter(|at| **at > 0).count() > 5, "{report}");
+}
+
+#[test]
+fn a_run_of_kills_that_is_given_seconds_ends_with_its_counts() {
+    let report = sim(&["kill", "--kills", "1000000000", "--seconds", "1"]).expect("needs nothing");
+    assert_eq!(report["violations"], 0);
+    assert!((1..1_000_000).contains(&counts(&report)[0]) && report["seconds"].as_f64().unwrap() < 60.0, "{report}");
 }
 
 #[test]

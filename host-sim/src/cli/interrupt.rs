@@ -19,7 +19,12 @@ pub fn listen() {
     };
     // Without a handler the signal ends the process, which is as safe.
     let _ = ctrlc::set_handler(answer);
-    // A limit on the size of files (RLIMIT_FSIZE) is then an error of the write, and told as one.
+    hear_of_limits();
+}
+
+/// Lets a limit on the size of files (RLIMIT_FSIZE) be an error of the write, not the end of the process.
+pub fn hear_of_limits() {
+    // Without the handler the process ends, which loses nothing either.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 

@@ -70,7 +70,7 @@ pub struct Cli {
 }
 
 /// Options that every verb takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Globals {
     /// Print JSON instead of text
     #[arg(long, global = true, help_heading = COMMON)]
@@ -162,13 +162,22 @@ enum Verb {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    if let Some(args) = verbs::sim::worker_alone() {
+        interrupt::hear_of_limits();
+        return end(&Ui::new(&Globals::default()), verbs::sim::work(&args));
+    }
     let cli = Cli::parse();
     interrupt::listen();
     let ui = Ui::new(&cli.globals);
-    match run(&ui, &cli.verb) {
+    end(&ui, run(&ui, &cli.verb))
+}
+
+/// Says what went wrong, if something did; the exit code.
+fn end(ui: &Ui, result: Result<(), Failure>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            complain(&ui, &failure);
+            complain(ui, &failure);
             ExitCode::from(failure.kind as u8)
         }
     }

@@ -179,7 +179,7 @@ fn work_until_refused(program: &Path, target: &mut Target, before: &[String], wa
     let round = Round { program: program.into(), path: target.path.clone(), seed: 5, count: 400, stop: Stop::Never };
     let ops = history(&target.config, round.seed, round.count);
     // Holes would make room again, or be what the system refuses first.
-    let shadow = Shadow::new(&target.config, &target.bytes()?, &target.model).refusing(Refusal::Unsupported(0));
+    let shadow = Shadow::new(&target.config, target.bytes()?, &target.model).refusing(Refusal::Unsupported(0));
     let ended = round.run(round.command(target, before).arg("--no-discard"))?;
     let begun = refusal(&ops, &ended, wanted.code)?;
     if !ended.said.contains(wanted.words) {

@@ -7,7 +7,7 @@
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -61,12 +61,14 @@ enum Unanswered {
 
 /// The power that a disk will lose; copies are of the same disk.
 #[derive(Debug, Clone)]
-pub struct Power(Arc<Mutex<Content>>);
+pub struct Power(Arc<Disk>);
 
 impl Power {
-    /// The disk does not answer any more.
-    pub fn is_gone(&self) -> bool {
-        !lock(&self.0).unanswered.is_empty()
+    /// The disk does not answer any more, now or before so long.
+    pub fn is_gone_within(&self, time: Duration) -> bool {
+        let content = lock(&self.0);
+        let waited = self.0.gone.wait_timeout_while(content, time, |content| content.unanswered.is_empty());
+        !waited.unwrap_or_else(PoisonError::into_inner).0.unanswered.is_empty()
     }
 
     /// Who waits is sent away; it must have been killed before. From now on the disk answers again.
@@ -85,16 +87,24 @@ impl Power {
 /// A mounted file that can lose its power. It is unmounted when it is dropped.
 #[derive(Debug)]
 pub struct CutDisk {
-    content: Arc<Mutex<Content>>,
+    content: Arc<Disk>,
     path: PathBuf,
     _session: BackgroundSession,
 }
 
 #[derive(Debug)]
-struct OneFile(Arc<Mutex<Content>>);
+struct OneFile(Arc<Disk>);
 
-fn lock(content: &Mutex<Content>) -> std::sync::MutexGuard<'_, Content> {
-    content.lock().unwrap_or_else(PoisonError::into_inner)
+/// A disk that several threads know.
+#[derive(Debug, Default)]
+struct Disk {
+    content: Mutex<Content>,
+    /// Somebody waits for an answer that will not come.
+    gone: Condvar,
+}
+
+fn lock(disk: &Disk) -> std::sync::MutexGuard<'_, Content> {
+    disk.content.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl CutDisk {
@@ -103,7 +113,8 @@ impl CutDisk {
     /// # Errors
     /// There is no FUSE here, or no right to mount.
     pub fn mount(dir: &Path, bytes: Vec<u8>) -> Outcome<Self> {
-        let content = Arc::new(Mutex::new(Content { current: bytes.clone(), durable: bytes, ..Content::default() }));
+        let content = Content { current: bytes.clone(), durable: bytes, ..Content::default() };
+        let content = Arc::new(Disk { content: Mutex::new(content), gone: Condvar::new() });
         let mut options = Config::default();
         options.mount_options = vec![MountOption::FSName("cowl-cut".into()), MountOption::NoAtime];
         let session = fuser::spawn_mount(OneFile(content.clone()), dir, &options)
@@ -325,6 +336,7 @@ impl Filesystem for OneFile {
         let mut content = lock(&self.0);
         if !content.powered() {
             content.unanswered.push(Unanswered::Write(reply));
+            self.0.gone.notify_all();
         } else if let Some(stored) = content.write(offset, data) {
             reply.written(stored as u32);
         } else {
@@ -336,6 +348,7 @@ impl Filesystem for OneFile {
         let mut content = lock(&self.0);
         if !content.powered() {
             content.unanswered.push(Unanswered::Other(reply));
+            self.0.gone.notify_all();
         } else if whole_sectors(offset, length) && content.store(offset, length, None) {
             reply.ok();
         } else {
@@ -350,6 +363,7 @@ impl Filesystem for OneFile {
             reply.ok();
         } else {
             content.unanswered.push(Unanswered::Other(reply));
+            self.0.gone.notify_all();
         }
     }
 

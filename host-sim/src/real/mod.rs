@@ -9,6 +9,7 @@
 
 mod full;
 mod fuse;
+mod kill;
 mod materialise;
 mod powercut;
 mod round;
@@ -21,15 +22,16 @@ mod worker;
 
 pub use full::{Quota, Refused, SmallFilesystem, run_out};
 pub use fuse::{CutDisk, Halved, Power};
+pub use kill::{Kills, Lives, PARTS};
 pub use materialise::{judge, materialise};
 pub use powercut::{Cuts, Victim};
 pub use round::{Ended, Round, Stop, this_program};
 pub use shadow::{Refusal, Shadow};
 pub use strace::{Heard, Syscall, available, listen, parse_line};
 pub use syscalls::{Strike, Struck, WAYS, Way, refusal};
-pub use target::{SHAPES, Target, open_and_compare, open_and_judge};
+pub use target::{SHAPES, Target, judge_bytes, open_and_compare, open_and_judge};
 pub use trace::{agree, trace};
-pub use worker::{ACK_DONE, ACK_FAILED, ACK_REFUSED, history, perform, work};
+pub use worker::{ACK_DONE, ACK_FAILED, ACK_REFUSED, history, operations, perform, work};
 
 /// What goes wrong, told to a person.
 pub type Outcome<T> = Result<T, String>;

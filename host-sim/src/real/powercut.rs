@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
-use super::{CutDisk, Outcome, Round, Stop, Target, target};
+use super::{CutDisk, Outcome, Round, Stop, Target, open_and_judge, target};
 use crate::sim::Rng;
+
+/// Every so many rounds the pool is also opened and judged through the mount, as any program would.
+const REOPENED: u64 = 16;
 
 /// What power cuts have come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,6 +17,15 @@ pub struct Cuts {
     pub acknowledged: u64,
     /// Sectors in flight that were kept, dropped, torn.
     pub fates: [u64; 3],
+}
+
+impl Cuts {
+    /// Adds what another has come to.
+    pub fn add(&mut self, other: &Self) {
+        self.cuts += other.cuts;
+        self.acknowledged += other.acknowledged;
+        self.fates.iter_mut().zip(other.fates).for_each(|(sum, more)| *sum += more);
+    }
 }
 
 /// A pool on a disk that loses its power again and again.
@@ -37,11 +49,11 @@ impl Victim {
         Ok(Self { disk, target: Target { path, config, model }, rounds: 0 })
     }
 
-    /// One power cut at a random moment; the pool is then opened through the same mount, and judged.
+    /// One power cut at a random moment; what is left is judged, now and then by opening the pool through the same mount.
     ///
     /// # Errors
     /// The promise that is broken.
-    pub fn cut(&mut self, program: &Path, seed: u64, cuts: &mut Cuts) -> Outcome<()> {
+    pub fn cut(&mut self, program: &Path, seed: u64) -> Outcome<Cuts> {
         let mut rng = Rng::new(seed);
         self.rounds += 1;
         if self.rounds.is_multiple_of(100) {
@@ -54,10 +66,13 @@ impl Victim {
         let path = self.target.path.clone();
         let round = Round { program: program.to_path_buf(), path, seed, count: 40, stop };
         let mut fates = [0; 3];
-        let ended = round.play_from(&self.disk.bytes(), &mut self.target, || fates = self.disk.cut(&mut rng))?;
-        cuts.cuts += 1;
-        cuts.acknowledged += ended.answers.len() as u64;
-        (0..3).for_each(|fate| cuts.fates[fate] += fates[fate]);
-        Ok(())
+        let ended = round.play_from(&mut self.disk.bytes(), &mut self.target, |_| {
+            fates = self.disk.cut(&mut rng);
+            Ok(self.disk.bytes())
+        })?;
+        if self.rounds.is_multiple_of(REOPENED) {
+            open_and_judge(&self.target.path, &self.target.config, &mut self.target.model)?;
+        }
+        Ok(Cuts { cuts: 1, acknowledged: ended.answers.len() as u64, fates })
     }
 }

@@ -6,16 +6,14 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{PoisonError, RwLock},
-    thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
     Outcome, Power, said,
     shadow::Shadow,
-    target::{Target, open_and_judge},
-    worker::history,
+    target::{Target, judge_bytes},
+    worker::{ACK_OPENED, ACK_OPENING, history},
 };
 
 /// When the worker is killed.
@@ -23,10 +21,10 @@ use super::{
 pub enum Stop {
     /// When the disk below does not answer any more, or has answered everything.
     Power(Power),
-    /// After so many acknowledgements.
-    Acknowledged(usize),
-    /// After so long.
-    After(Duration),
+    /// When it has begun to open the pool, and so long after that.
+    Opening(Duration),
+    /// When it has acknowledged so many operations, and so long after that.
+    Acknowledged(usize, Duration),
     /// Never: it works off its history.
     Never,
 }
@@ -46,9 +44,14 @@ pub struct Round {
     pub stop: Stop,
 }
 
+/// How long the power is waited for before the worker is looked after, which may have ended by itself.
+const POLL: Duration = Duration::from_millis(1);
+
 /// How a round ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
+    /// It had opened the pool.
+    pub opened: bool,
     /// The acknowledgements.
     pub answers: Vec<u8>,
     /// What the worker said on its standard error.
@@ -86,9 +89,9 @@ impl Round {
     /// # Errors
     /// It cannot be started.
     pub fn run(&self, command: &mut Command) -> Outcome<Ended> {
-        let mut child = alone(|| command.spawn()).map_err(said("the worker cannot be started"))?;
-        let mut answers = Vec::new();
-        let ended = self.wait(&mut child, &mut answers);
+        let mut child = command.spawn().map_err(said("the worker cannot be started"))?;
+        let mut told = Vec::new();
+        let ended = self.wait(&mut child, &mut told);
         if !matches!(self.stop, Stop::Never) || ended.is_err() {
             // It may have ended by itself.
             let _ = child.kill();
@@ -98,9 +101,12 @@ impl Round {
         }
         let output = child.wait_with_output().map_err(said("the worker cannot be waited for"))?;
         ended?;
-        answers.extend(output.stdout);
+        told.extend(output.stdout);
+        let opened = told.starts_with(&[ACK_OPENING, ACK_OPENED]);
+        let answers = told.split_off(told.len().min(2));
         let killed = output.status.signal().is_some();
         Ok(Ended {
+            opened,
             answers,
             killed,
             code: output.status.code(),
@@ -108,25 +114,28 @@ impl Round {
         })
     }
 
-    fn wait(&self, child: &mut Child, answers: &mut Vec<u8>) -> Outcome<()> {
-        let wanted = match &self.stop {
-            Stop::After(time) => {
-                thread::sleep(*time);
-                return Ok(());
-            }
+    fn wait(&self, child: &mut Child, told: &mut Vec<u8>) -> Outcome<()> {
+        let (wanted, longer) = match &self.stop {
             Stop::Power(power) => {
-                while !power.is_gone() && child.try_wait().map_err(said("the worker"))?.is_none() {
-                    thread::sleep(Duration::from_micros(100));
-                }
+                while !power.is_gone_within(POLL) && child.try_wait().map_err(said("the worker"))?.is_none() {}
                 return Ok(());
             }
-            Stop::Acknowledged(count) => *count,
-            Stop::Never => usize::MAX,
+            Stop::Opening(time) => (1, *time),
+            Stop::Acknowledged(count, time) => (2 + count, *time),
+            Stop::Never => (usize::MAX, Duration::ZERO),
         };
         let out = child.stdout.as_mut().ok_or("the worker has no output")?;
-        let mut byte = [0];
-        while answers.len() < wanted && out.read(&mut byte).map_err(said("the worker's output"))? == 1 {
-            answers.push(byte[0]);
+        let mut some = [0; 64];
+        while told.len() < wanted {
+            match out.read(&mut some).map_err(said("the worker's output"))? {
+                0 => return Ok(()),
+                read => told.extend(&some[..read]),
+            }
+        }
+        // An operation takes less time than the system needs to put somebody to sleep.
+        let until = Instant::now() + longer;
+        while Instant::now() < until {
+            std::hint::spin_loop();
         }
         Ok(())
     }
@@ -136,51 +145,39 @@ impl Round {
     /// # Errors
     /// The promise that is broken.
     pub fn play(&self, target: &mut Target) -> Outcome<Ended> {
-        let bytes = target.bytes()?;
-        self.play_from(&bytes, target, || {})
+        let mut bytes = target.bytes()?;
+        self.play_from(&mut bytes, target, Target::bytes)
     }
 
-    /// As [`play`](Self::play) on a file that has these bytes; `then` something happens to it, when the worker has ended.
+    /// As [`play`](Self::play) on a file that has these bytes; they become those that are `left` when the worker has ended. The
+    /// judgement takes place on a copy of them, so the next worker finds what this one has left.
     ///
     /// # Errors
     /// The promise that is broken.
-    pub fn play_from(&self, bytes: &[u8], target: &mut Target, then: impl FnOnce()) -> Outcome<Ended> {
-        let ops = history(&target.config, self.seed, self.count);
-        let shadow = Shadow::new(&target.config, bytes, &target.model);
+    pub fn play_from(
+        &self,
+        bytes: &mut Vec<u8>,
+        target: &mut Target,
+        left: impl FnOnce(&Target) -> Outcome<Vec<u8>>,
+    ) -> Outcome<Ended> {
+        let shadow = Shadow::new(&target.config, std::mem::take(bytes), &target.model);
         let ended = self.run(&mut self.command(target, &[]))?;
         if let Some(failed) = ended.said.lines().next() {
             return Err(format!("the worker failed: {failed}"));
         }
-        then();
+        *bytes = left(target)?;
         let done = ended.answers.len();
+        let begun = if ended.opened { self.count.min(done + 1) } else { 0 };
+        let ops = history(&target.config, self.seed, begun);
         let at = |why| {
-            format!(
-                "{why}, with {done} operations of seed {} acknowledged and {:?} in flight",
-                self.seed,
-                ops.get(done)
-            )
+            let in_flight = ops.get(done);
+            format!("{why}, with {done} operations of seed {} acknowledged and {in_flight:?} in flight", self.seed)
         };
         let mut model = shadow.after(&ops, &ended.answers).map_err(at)?;
-        open_and_judge(&target.path, &target.config, &mut model).map_err(at)?;
+        judge_bytes(&mut bytes.clone(), &target.config, &mut model).map_err(at)?;
         target.model = model;
         Ok(ended)
     }
-}
-
-/// Processes are started while no thread has a pool open: a new process holds every open file, and the lock on it, until it becomes
-/// another program, and would keep the pool's next worker out.
-static STARTING: RwLock<()> = RwLock::new(());
-
-/// Does something that may start a process.
-pub fn alone<T>(start: impl FnOnce() -> T) -> T {
-    let _held = STARTING.write().unwrap_or_else(PoisonError::into_inner);
-    start()
-}
-
-/// Does something that has a pool open.
-pub fn while_open<T>(open: impl FnOnce() -> T) -> T {
-    let _held = STARTING.read().unwrap_or_else(PoisonError::into_inner);
-    open()
 }
 
 /// This program, to be run again as a worker.

@@ -6,7 +6,7 @@ use super::{
     Outcome, Syscall, said,
     worker::{layers_of, perform},
 };
-use crate::sim::{Asked, Config, Failed, Model, Op, Sector, SimDisk, Traced, mount};
+use crate::sim::{Asked, Config, Failed, Model, Op, Traced, mount};
 
 /// What a worker must have done after so many operations.
 #[derive(Debug)]
@@ -27,23 +27,20 @@ pub enum Refusal {
     Unsupported(usize),
 }
 
-/// The simulated disk, with holes: discarded sectors read as zeros.
+/// A disk of plain bytes, with holes: discarded sectors read as zeros.
 #[derive(Debug)]
 struct Holes {
-    disk: SimDisk,
+    bytes: Vec<u8>,
+    sector_size: usize,
     refusal: Refusal,
     asked: usize,
 }
 
 impl Shadow {
     /// Begins with a file's bytes and what they must show.
-    pub fn new(config: &Config, bytes: &[u8], model: &Model) -> Self {
-        let sectors = bytes
-            .chunks(config.sector_size)
-            .map(|sector| (!sector.iter().all(|byte| *byte == 0)).then(|| sector.into()));
-        let sectors: Vec<Sector> = sectors.collect();
-        let disk = SimDisk::from_sectors(config.sector_size, sectors);
-        Self { config: *config, disk: Holes { disk, refusal: Refusal::Never, asked: 0 }, model: model.clone() }
+    pub fn new(config: &Config, bytes: Vec<u8>, model: &Model) -> Self {
+        let disk = Holes { bytes, sector_size: config.sector_size, refusal: Refusal::Never, asked: 0 };
+        Self { config: *config, disk, model: model.clone() }
     }
 
     /// The same, with holes that are refused.
@@ -60,14 +57,12 @@ impl Shadow {
     pub fn after(self, ops: &[Op], answers: &[u8]) -> Outcome<Model> {
         let Self { config, mut disk, mut model } = self;
         let mut workspace = config.workspace();
-        let mut pool = mount(&mut disk, &mut workspace).map_err(said("the shadow's mount"))?;
-        let seen = crate::sim::found(&mut pool).map_err(said("the shadow's reading"))?;
-        model.adopt(&seen, config.sector_size)?;
         // The worker's reads, no others: a merge step's budget counts what is not in memory.
         let mut pool = mount(&mut disk, &mut workspace).map_err(said("the shadow's mount"))?;
         layers_of(&mut pool).map_err(said("the shadow's list"))?;
         for (i, op) in ops.iter().take(answers.len() + 1).enumerate() {
-            let before = model.clone();
+            let last = matches!(answers.get(i), None | Some(&super::ACK_FAILED));
+            let before = last.then(|| model.clone());
             let done = match perform(&mut pool, &mut model, *op) {
                 Ok(true) => super::ACK_DONE,
                 Ok(false) => super::ACK_REFUSED,
@@ -75,11 +70,11 @@ impl Shadow {
                 Err(Error::Device(Failed)) => super::ACK_FAILED,
                 Err(error) => return Err(said("the shadow's operation")(error)),
             };
-            match answers.get(i) {
-                Some(answer) if *answer == done => {}
-                None | Some(&super::ACK_FAILED) => return Ok(before.during(&model, op.is_barrier())),
-                Some(answer) => {
-                    let [answer, done] = [*answer, done].map(char::from);
+            match (answers.get(i), before) {
+                (Some(answer), _) if *answer == done => {}
+                (_, Some(before)) => return Ok(before.during(&model, op.is_barrier())),
+                (answer, None) => {
+                    let [answer, done] = [answer.copied().unwrap_or_default(), done].map(char::from);
                     return Err(format!("operation {i}, {op:?}: the worker answered {answer:?} instead of {done:?}"));
                 }
             }
@@ -113,24 +108,34 @@ impl Shadow {
     }
 }
 
+impl Holes {
+    fn range(&mut self, sector: u64, length: usize) -> Result<&mut [u8], Failed> {
+        let from = sector as usize * self.sector_size;
+        self.bytes.get_mut(from..from + length).ok_or(Failed)
+    }
+}
+
 impl BlockDevice for Holes {
     type Error = Failed;
 
     fn geometry(&self) -> Geometry {
         let supported = !matches!(self.refusal, Refusal::Unsupported(number) if self.asked >= number);
-        Geometry { discard: supported, ..self.disk.geometry() }
+        let sectors = self.bytes.len() / self.sector_size;
+        Geometry { discard: supported, ..Geometry::new(self.sector_size as u32, sectors as u64) }
     }
 
     fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Failed> {
-        self.disk.read(sector, buffer)
+        buffer.copy_from_slice(self.range(sector, buffer.len())?);
+        Ok(())
     }
 
     fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Failed> {
-        self.disk.write(sector, buffer)
+        self.range(sector, buffer.len())?.copy_from_slice(buffer);
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Failed> {
-        self.disk.flush()
+        Ok(())
     }
 
     fn discard(&mut self, sector: u64, count: u64) -> Result<(), Failed> {
@@ -140,7 +145,7 @@ impl BlockDevice for Holes {
             Refusal::Unsupported(number) if number <= self.asked => return Ok(()),
             _ => {}
         }
-        let zeros = vec![0; self.disk.geometry().sector_size as usize];
-        (sector..sector + count).try_for_each(|at| self.disk.write(at, &zeros))
+        self.range(sector, count as usize * self.sector_size)?.fill(0);
+        Ok(())
     }
 }

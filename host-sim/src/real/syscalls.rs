@@ -4,10 +4,9 @@ use std::path::Path;
 
 use super::{
     ACK_DONE, ACK_FAILED, CutDisk, Ended, Halved, Outcome, Round, Shadow, Stop, Syscall, Target,
-    round::{alone, while_open},
     shadow::Refusal,
     strace::{Heard, listen},
-    target::{SHAPES, fresh, open_and_judge},
+    target::{SHAPES, fresh, judge_bytes},
     trace::agree,
     worker::history,
 };
@@ -99,14 +98,11 @@ impl Struck<'_> {
         let disk = match way.strike {
             Strike::Half => {
                 let (bytes, _) = fresh(&config)?;
-                Some(alone(|| CutDisk::mount(self.dir, bytes))?)
+                Some(CutDisk::mount(self.dir, bytes)?)
             }
             _ => None,
         };
-        let struck = self.each(way, disk.as_ref(), asked);
-        // Unmounting may start a process, as mounting does.
-        alone(|| drop(disk));
-        struck
+        self.each(way, disk.as_ref(), asked)
     }
 
     fn each(&self, way: Way, disk: Option<&CutDisk>, asked: &dyn Fn() -> bool) -> Outcome<u64> {
@@ -137,7 +133,7 @@ impl Struck<'_> {
             None => Target::create(&self.dir.join("syscalls.cowl"), self.shape)?,
         };
         let ops = history(&target.config, self.seed, self.count);
-        let expected = Shadow::new(&target.config, &target.bytes()?, &target.model).calls(&ops)?;
+        let expected = Shadow::new(&target.config, target.bytes()?, &target.model).calls(&ops)?;
         let (program, path) = (self.program.to_path_buf(), target.path.clone());
         let round = Round { program, path, seed: self.seed, count: self.count, stop: Stop::Never };
         Ok(Run { round, target, ops, expected })
@@ -240,7 +236,7 @@ impl Run {
     }
 
     fn shadow(&self) -> Outcome<Shadow> {
-        Ok(Shadow::new(&self.target.config, &self.target.bytes()?, &self.target.model))
+        Ok(Shadow::new(&self.target.config, self.target.bytes()?, &self.target.model))
     }
 
     /// Where the n-th call of a kind is among all.
@@ -264,7 +260,7 @@ impl Run {
     }
 
     fn judge(&self, mut model: Model) -> Outcome<()> {
-        while_open(|| open_and_judge(&self.target.path, &self.target.config, &mut model))
+        judge_bytes(&mut self.target.bytes()?, &self.target.config, &mut model)
     }
 }
 

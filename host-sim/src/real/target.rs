@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cowl::{BlockDevice, Pool};
+use cowl::{BlockDevice, Pool, RamDisk};
 
 use super::{Outcome, said};
 use crate::{
     FileDevice,
-    sim::{Config, Model, Prepared, found, mount, sound},
+    sim::{Config, Model, Prepared, found, mount, sound, text},
 };
 
 /// A pool in a file.
@@ -68,6 +68,20 @@ pub fn fresh(config: &Config) -> Outcome<(Vec<u8>, Model)> {
     Ok((bytes, model))
 }
 
+/// The pool in these bytes shows what the model wants, all of it compared, and is sound; the model goes on from there. The check may
+/// write into the bytes.
+///
+/// # Errors
+/// The promise that is broken.
+pub fn judge_bytes(bytes: &mut [u8], config: &Config, model: &mut Model) -> Outcome<()> {
+    let mut workspace = config.workspace();
+    let disk = RamDisk::with_sector_size(bytes, config.sector_size as u32);
+    let mut pool = mount(disk, &mut workspace).map_err(text("mount"))?;
+    let seen = found(&mut pool).map_err(text("read"))?;
+    model.adopt(&seen, config.sector_size)?;
+    sound(&mut pool, true)
+}
+
 /// Opens the pool in a file, compares all of it with the model and checks it; the model goes on from there.
 ///
 /// # Errors
@@ -75,7 +89,9 @@ pub fn fresh(config: &Config) -> Outcome<(Vec<u8>, Model)> {
 pub fn open_and_judge(path: &Path, config: &Config, model: &mut Model) -> Outcome<()> {
     let mut workspace = config.workspace();
     let mut pool = open_and_compare(path, config, model, &mut workspace)?;
-    sound(&mut pool, true)
+    sound(&mut pool, true)?;
+    // Closing the file would not free it while another thread starts a process, which holds every open file for a moment.
+    pool.device().file().unlock().map_err(said("unlock"))
 }
 
 /// The same without the check, which may have to write.

@@ -11,7 +11,7 @@ use super::{Outcome, Round, Shadow, Stop, Syscall, Target, strace::listen, worke
 pub fn trace(program: &Path, dir: &Path, shape: usize, seed: u64, count: usize) -> Outcome<Vec<Syscall>> {
     let target = Target::create(&dir.join("trace.cowl"), shape)?;
     let ops = history(&target.config, seed, count);
-    let expected = Shadow::new(&target.config, &target.bytes()?, &target.model).calls(&ops)?;
+    let expected = Shadow::new(&target.config, target.bytes()?, &target.model).calls(&ops)?;
     let round = Round { program: program.to_path_buf(), path: target.path.clone(), seed, count, stop: Stop::Never };
     let (ended, heard) = listen(&round, &target, None)?;
     if ended.code != Some(0) || !ended.said.is_empty() || ended.answers.len() != count {

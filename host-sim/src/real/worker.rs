@@ -1,4 +1,6 @@
 //! The worker: a history on a pool in a file, acknowledged byte by byte.
+//!
+//! It says [`ACK_OPENING`] before it touches the file and [`ACK_OPENED`] before its first operation; then one byte for each that is done.
 
 use std::{io::Write, path::Path};
 
@@ -9,6 +11,10 @@ use crate::{
     sim::{Config, Layer, Model, Op, Rng, apply, mount, random_op},
 };
 
+/// The pool is about to be opened.
+pub const ACK_OPENING: u8 = b'(';
+/// The pool is open, the first operation is about to begin.
+pub const ACK_OPENED: u8 = b')';
 /// The operation took effect.
 pub const ACK_DONE: u8 = b'.';
 /// There was nothing to do, or no space for it.
@@ -21,18 +27,23 @@ const TRIM_EVERY: usize = 8;
 /// Discards at a time.
 const TRIMMED: u32 = 6;
 
-/// The history of a seed.
+/// The beginning of the history of a seed.
 pub fn history(config: &Config, seed: u64, count: usize) -> Vec<Op> {
+    operations(config, seed).take(count).collect()
+}
+
+/// The history of a seed, which has no end.
+pub fn operations(config: &Config, seed: u64) -> impl Iterator<Item = Op> + use<> {
     let mut rng = Rng::new(seed);
-    let all = std::iter::from_fn(|| Some(random_op(&mut rng, config.sectors, (seed << 12 | 1) & 0xff_ffff, false)));
-    let tagged = all.filter(|op| *op != Op::Kill).enumerate().map(|(i, op)| match op {
+    let sectors = config.sectors;
+    let all = std::iter::from_fn(move || Some(random_op(&mut rng, sectors, (seed << 12 | 1) & 0xff_ffff, false)));
+    all.filter(|op| *op != Op::Kill).enumerate().map(move |(i, op)| match op {
         _ if i % TRIM_EVERY == TRIM_EVERY - 3 => Op::Checkpoint,
         Op::Write(volume, sector, sectors, _) => {
             Op::Write(volume, sector, sectors, (seed & 0xffff) << 24 | (i as u64 + 1) << 1 | 1)
         }
         op => op,
-    });
-    tagged.take(count).collect()
+    })
 }
 
 /// Applies an operation. After a checkpoint the device is told of free blocks, each time elsewhere; no layer sees anything of it.
@@ -72,17 +83,23 @@ pub fn layers_of<D: BlockDevice>(pool: &mut Pool<'_, D>) -> Result<Model, Error<
 pub fn work(
     path: &Path,
     config: &Config,
-    ops: &[Op],
+    ops: impl Iterator<Item = Op>,
     discard: bool,
     out: &mut dyn Write,
 ) -> Result<(), Error<DeviceError>> {
+    let mut tell = |answer| {
+        let told = out.write_all(&[answer]).and_then(|()| out.flush());
+        told.map_err(|error| Error::Device(DeviceError::new("acknowledge", path, error)))
+    };
+    tell(ACK_OPENING)?;
     let device = FileOptions::new().discard(discard).open(path).map_err(Error::Device)?;
     let mut workspace = config.workspace();
     let mut pool = mount(device, &mut workspace)?;
     let mut model = layers_of(&mut pool)?;
+    tell(ACK_OPENED)?;
     let mut first = Ok(());
     for op in ops {
-        let answer = match perform(&mut pool, &mut model, *op) {
+        let answer = match perform(&mut pool, &mut model, op) {
             Ok(true) => ACK_DONE,
             Ok(false) => ACK_REFUSED,
             Err(error) => {
@@ -91,8 +108,7 @@ pub fn work(
                 ACK_FAILED
             }
         };
-        let told = out.write_all(&[answer]).and_then(|()| out.flush());
-        told.map_err(|error| Error::Device(DeviceError::new("acknowledge", path, error)))?;
+        tell(answer)?;
     }
     first
 }

@@ -5,7 +5,7 @@ use cowl::{Attributes, BlockDevice, Error, LayerFlags, LayerId, MountOptions, Po
 use super::{
     config::Config,
     disk::{Failed, SimDisk},
-    model::{Found, Layer, Model, bytes_of},
+    model::{Found, Layer, Layers, Model, bytes_of},
     random::Rng,
 };
 
@@ -116,7 +116,7 @@ pub fn apply<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
     let snapshots = model.ids(false);
     let choose = |ids: &[u32], pick: u8| ids.get(usize::from(pick) % ids.len().max(1)).copied();
     let next = pool.info().next_layer;
-    let mut after = model.now.clone();
+    let mut after = if op.is_barrier() { model.now.clone() } else { Layers::new() };
     let name = |prefix: char| format!("{prefix}{next}");
     let named = |model: &Model, id: u32, volume: bool, prefix: char| Layer {
         volume,
@@ -127,9 +127,12 @@ pub fn apply<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
         Op::Write(pick, sector, count, tag) => {
             let Some((id, range)) = span(model, choose(&volumes, pick), sector, count) else { return Ok(false) };
             let bytes = bytes_of(tag, range.len() * sector_size);
-            let before = model.clone();
-            model.write(id, range.clone(), tag);
-            return unless_full(pool.write(LayerId(id), range.start as u64, &bytes), model, before);
+            let result = pool.write(LayerId(id), range.start as u64, &bytes);
+            if matches!(result, Err(Error::NoSpace { .. })) {
+                return Ok(false);
+            }
+            model.write(id, range, tag);
+            return result.map(|()| true);
         }
         Op::Zero(pick, sector, count) => {
             let Some((id, range)) = span(model, choose(&volumes, pick), sector, count) else { return Ok(false) };
@@ -237,18 +240,6 @@ fn span(model: &Model, id: Option<u32>, sector: u16, count: u8) -> Option<(u32, 
     let length = model.now[&id].content.len();
     let start = usize::from(sector) % length;
     Some((id, start..(start + usize::from(count)).min(length)))
-}
-
-/// A write that was refused for want of space has changed nothing.
-fn unless_full<E>(result: Result<(), Error<E>>, model: &mut Model, before: Model) -> Result<bool, Error<E>> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(Error::NoSpace { .. }) => {
-            *model = before;
-            Ok(false)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// Zeroing and discarding are not all or nothing: what was done before the space ran out stays done.

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use super::{Clock, text};
-use crate::real::{CutDisk, Cuts, Target, Victim, this_program};
+use crate::real::{CutDisk, Target, Victim, this_program};
 
 /// Where in its temporary folder the disk is mounted.
 const PLACE: &str = "disk";
@@ -18,7 +18,6 @@ pub(super) fn missing() -> Option<String> {
 
 pub(super) fn run(clock: &Clock) -> Result<(), String> {
     let program = this_program()?;
-    let mut cuts = Cuts::default();
     for shape in 0.. {
         let folder = tempfile::tempdir().map_err(text("a folder"))?;
         Target::create(&folder.path().join("pool.cowl"), shape)?;
@@ -27,7 +26,7 @@ pub(super) fn run(clock: &Clock) -> Result<(), String> {
         let mut victim = Victim::new(&place, shape)?;
         for round in 0..ROUNDS {
             let seed = 1 + shape as u64 * ROUNDS + round;
-            victim.cut(&program, seed, &mut cuts).map_err(|why| format!("power cut, seed {seed}: {why}"))?;
+            victim.cut(&program, seed).map_err(|why| format!("power cut, seed {seed}: {why}"))?;
             if clock.is_over() {
                 return Ok(());
             }

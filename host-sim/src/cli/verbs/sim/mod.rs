@@ -12,6 +12,8 @@ mod syscalls;
 mod trace;
 mod worker;
 
+pub use worker::{alone as worker_alone, run as work};
+
 use super::super::{failure::Failure, ui::Ui};
 
 #[derive(Debug, clap::Args)]
@@ -63,7 +65,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         Proof::Kill(args) => kill::run(ui, args),
         Proof::Powercut(args) => powercut::run(ui, args),
         Proof::Full(args) => full::run(ui, args),
-        Proof::Worker(args) => worker::run(ui, args),
+        Proof::Worker(args) => work(args),
         Proof::Judge(args) => worker::judge(ui, args),
     }
 }

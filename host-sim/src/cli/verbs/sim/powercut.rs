@@ -28,6 +28,9 @@ pub struct Args {
     /// Stop after so many seconds
     #[arg(long)]
     seconds: Option<u64>,
+    /// Disks, each with its process, at a time [default: one for each processor]
+    #[arg(long)]
+    jobs: Option<usize>,
     /// Directory to mount in [default: a temporary one]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -47,10 +50,12 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         seed: args.seed,
         count: args.cuts,
         each: ROUNDS,
+        jobs: args.jobs,
         seconds: args.seconds,
         again: &|seed, cuts| format!("cowl sim powercut --seed {seed} --cuts {cuts}"),
     };
-    let (_, violation) = rounds.play(ui, make, |(victim, _), seed| victim.cut(&program, seed, &mut cuts))?;
+    let violation =
+        rounds.play(ui, make, |(victim, _), seed| victim.cut(&program, seed), |came_to| cuts.add(&came_to))?;
     let [kept, dropped, torn] = cuts.fates;
     let counts = [
         ("power cuts", cuts.cuts),

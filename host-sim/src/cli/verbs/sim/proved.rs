@@ -2,6 +2,12 @@
 
 use std::{
     io::{self, Write},
+    num::NonZero,
+    sync::{
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Sender, channel},
+    },
+    thread,
     time::Instant,
 };
 
@@ -56,7 +62,7 @@ pub fn show(
     }
 }
 
-/// Rounds with seeds that follow each other, so many on one subject before the next is made.
+/// Rounds with seeds that follow each other, so many on one subject before the next is made, several subjects at a time.
 pub struct Rounds<'a> {
     /// What is shown while they run.
     pub action: &'static str,
@@ -66,40 +72,133 @@ pub struct Rounds<'a> {
     pub count: u64,
     /// How many on one subject.
     pub each: u64,
+    /// Subjects at a time; one for each processor if it is not said.
+    pub jobs: Option<usize>,
     /// Stop after so long.
     pub seconds: Option<u64>,
     /// The command that plays these rounds again: the first seed, how many.
     pub again: &'a dyn Fn(u64, u64) -> String,
 }
 
+/// What a thread has to tell.
+enum Told<C> {
+    /// A round went well, and came to this.
+    Round(C),
+    /// The violation, and the seeds that led to it: the first, how many.
+    Broken(String, u64, u64),
+    /// A subject could not be made.
+    Failed(Failure),
+}
+
+/// What the threads share.
+struct Shared {
+    started: Instant,
+    seconds: Option<u64>,
+    next: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Shared {
+    fn ended(&self) -> bool {
+        let over = self.seconds.is_some_and(|most| self.started.elapsed().as_secs() >= most);
+        over || self.stop.load(Ordering::Relaxed) || interrupt::asked()
+    }
+}
+
 impl Rounds<'_> {
-    /// Plays them, to the first violation. How many went well, and the violation with the command that shows it again.
+    /// Plays them, to the first violation, and tells what each has come to. The violation, with the command that shows it again.
     ///
     /// # Errors
     /// A subject cannot be made.
-    pub fn play<T>(
+    pub fn play<T, C: Send>(
         &self,
         ui: &Ui,
-        mut make: impl FnMut(usize) -> Result<T, Failure>,
-        mut round: impl FnMut(&mut T, u64) -> Outcome<()>,
-    ) -> Result<(u64, Option<(String, String)>), Failure> {
-        let started = Instant::now();
+        make: impl Fn(usize) -> Result<T, Failure> + Sync,
+        round: impl Fn(&mut T, u64) -> Outcome<C> + Sync,
+        mut add: impl FnMut(C),
+    ) -> Result<Option<(String, String)>, Failure> {
         let mut progress = ui.progress(self.action, self.count, Unit::Steps);
-        let (end, mut seed, mut violation, mut stopped) = (self.seed + self.count, self.seed, None, false);
-        while seed < end && violation.is_none() && !stopped {
-            let first = seed;
-            let mut subject = make(usize::try_from(first / self.each).unwrap_or(0))?;
-            while seed < end.min(first + self.each) && violation.is_none() && !stopped {
-                match round(&mut subject, seed) {
-                    Ok(()) => seed += 1,
-                    Err(why) => violation = Some((why, (self.again)(first, seed - first + 1))),
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let shared = Shared {
+            started: Instant::now(),
+            seconds: self.seconds,
+            next: AtomicU64::new(self.seed),
+            stop: AtomicBool::new(false),
+        };
+        let (tell, told) = channel();
+        let seeds = Seeds { end: self.seed + self.count, each: self.each };
+        let result = thread::scope(|scope| {
+            for _ in 0..self.jobs.unwrap_or(processors).max(1) {
+                let (shared, make, round, tell) = (&shared, &make, &round, tell.clone());
+                scope.spawn(move || seeds.play(shared, make, round, &tell));
+            }
+            drop(tell);
+            let mut violation = None;
+            for told in told {
+                match told {
+                    Told::Round(came_to) => add(came_to),
+                    Told::Broken(why, first, count) => {
+                        violation = violation.or_else(|| Some((why, (self.again)(first, count))));
+                    }
+                    Told::Failed(failure) => return Err(failure),
                 }
-                progress.set(seed - self.seed);
-                stopped = interrupt::asked() || self.seconds.is_some_and(|most| started.elapsed().as_secs() >= most);
+                progress.add(1);
+            }
+            Ok(violation)
+        });
+        progress.finish();
+        result
+    }
+}
+
+/// The seeds of all rounds.
+#[derive(Clone, Copy)]
+struct Seeds {
+    end: u64,
+    each: u64,
+}
+
+impl Seeds {
+    /// One thread's part: subject after subject.
+    fn play<T, C>(
+        self,
+        shared: &Shared,
+        make: &impl Fn(usize) -> Result<T, Failure>,
+        round: &impl Fn(&mut T, u64) -> Outcome<C>,
+        tell: &Sender<Told<C>>,
+    ) {
+        while !shared.ended() {
+            let first = shared.next.fetch_add(self.each, Ordering::Relaxed);
+            if first >= self.end {
+                return;
+            }
+            let played = make(usize::try_from(first / self.each).unwrap_or(0))
+                .map_err(Told::Failed)
+                .and_then(|mut subject| self.subject(shared, &mut subject, first, round, tell));
+            if let Err(bad) = played {
+                shared.stop.store(true, Ordering::Relaxed);
+                // Who listens no more has heard of a failure.
+                let _ = tell.send(bad);
             }
         }
-        progress.finish();
-        Ok((seed - self.seed, violation))
+    }
+
+    /// The rounds on one subject.
+    fn subject<T, C>(
+        self,
+        shared: &Shared,
+        subject: &mut T,
+        first: u64,
+        round: &impl Fn(&mut T, u64) -> Outcome<C>,
+        tell: &Sender<Told<C>>,
+    ) -> Result<(), Told<C>> {
+        for seed in first..self.end.min(first + self.each) {
+            let came_to = round(subject, seed).map_err(|why| Told::Broken(why, first, seed - first + 1))?;
+            if tell.send(Told::Round(came_to)).is_err() || shared.ended() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

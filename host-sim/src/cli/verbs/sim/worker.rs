@@ -1,6 +1,8 @@
 //! `cowl sim worker` and `cowl sim judge`: the processes of the proofs on real files. Not for people.
 
-use std::{io, path::PathBuf};
+use std::{env, io, path::PathBuf};
+
+use clap::Parser;
 
 use super::super::super::{
     failure::{Failure, Kind},
@@ -27,11 +29,26 @@ pub struct Args {
     no_discard: bool,
 }
 
-pub fn run(_ui: &Ui, args: &Args) -> Result<(), Failure> {
+/// The command line of a worker, without the grammar of all other verbs: workers are started by the million.
+#[derive(Debug, Parser)]
+#[command(name = "cowl sim worker")]
+struct Alone {
+    #[command(flatten)]
+    args: Args,
+}
+
+/// The arguments of the worker that this process is, if it is one.
+pub fn alone() -> Option<Args> {
+    let mut words = env::args_os().skip(1);
+    let is_worker = words.next()? == "sim" && words.next()? == "worker";
+    is_worker.then(|| Alone::parse_from(env::args_os().skip(2)).args)
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
     let config = real::SHAPES[args.shape % real::SHAPES.len()];
-    let ops = real::history(&config, args.seed, args.count);
+    let ops = real::operations(&config, args.seed).take(args.count);
     let mut out = io::stdout().lock();
-    Ok(real::work(&args.pool, &config, &ops, !args.no_discard, &mut out)?)
+    Ok(real::work(&args.pool, &config, ops, !args.no_discard, &mut out)?)
 }
 
 #[derive(Debug, clap::Args)]
