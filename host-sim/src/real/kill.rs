@@ -1,8 +1,8 @@
 //! Kills of a real process: a worker on a real file, killed at a random moment, again and again.
 
-use std::{path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
-use super::{Outcome, Round, Stop, Target, open_and_judge};
+use super::{Outcome, Round, Stop, Target, open_and_judge, said};
 use crate::sim::{Op, Rng};
 
 /// Every so many rounds the parent also opens the file and judges it, as any program would; the check may write.
@@ -106,6 +106,19 @@ impl Lives {
         let in_flight = super::operations(&self.target.config, seed).nth(ended.answers.len());
         kills.at[in_flight.filter(|_| ended.opened).map_or(0, part)] += u64::from(ended.killed);
         Ok(kills)
+    }
+
+    /// Keeps the evidence of a violation, since no run meets the same moments again: the file as the last process found it and as it
+    /// left it. Where that is.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep(&self, dir: &Path, seed: u64) -> Outcome<String> {
+        let name = |what| dir.join(format!("cowl-kill-{seed}.{what}"));
+        let (before, after) = (name("before"), name("after"));
+        fs::write(&before, &self.bytes).map_err(said("the evidence"))?;
+        fs::write(&after, self.target.bytes()?).map_err(said("the evidence"))?;
+        Ok(format!("what the process found is in {}, what it left in {}", before.display(), after.display()))
     }
 }
 

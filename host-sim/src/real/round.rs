@@ -149,8 +149,8 @@ impl Round {
         self.play_from(&mut bytes, target, Target::bytes)
     }
 
-    /// As [`play`](Self::play) on a file that has these bytes; they become those that are `left` when the worker has ended. The
-    /// judgement takes place on a copy of them, so the next worker finds what this one has left.
+    /// As [`play`](Self::play) on a file that has these bytes; if all is well they become those that are `left` when the worker has
+    /// ended. The judgement takes place on a copy of them, so the next worker finds what this one has left.
     ///
     /// # Errors
     /// The promise that is broken.
@@ -160,12 +160,12 @@ impl Round {
         target: &mut Target,
         left: impl FnOnce(&Target) -> Outcome<Vec<u8>>,
     ) -> Outcome<Ended> {
-        let shadow = Shadow::new(&target.config, std::mem::take(bytes), &target.model);
+        let shadow = Shadow::new(&target.config, bytes.clone(), &target.model);
         let ended = self.run(&mut self.command(target, &[]))?;
         if let Some(failed) = ended.said.lines().next() {
             return Err(format!("the worker failed: {failed}"));
         }
-        *bytes = left(target)?;
+        let left = left(target)?;
         let done = ended.answers.len();
         let begun = if ended.opened { self.count.min(done + 1) } else { 0 };
         let ops = history(&target.config, self.seed, begun);
@@ -174,8 +174,9 @@ impl Round {
             format!("{why}, with {done} operations of seed {} acknowledged and {in_flight:?} in flight", self.seed)
         };
         let mut model = shadow.after(&ops, &ended.answers).map_err(at)?;
-        judge_bytes(&mut bytes.clone(), &target.config, &mut model).map_err(at)?;
+        judge_bytes(&mut left.clone(), &target.config, &mut model).map_err(at)?;
         target.model = model;
+        *bytes = left;
         Ok(ended)
     }
 }

@@ -1,6 +1,7 @@
 //! `cowl sim kill`: a process that is killed at any moment.
 
 use std::{
+    env,
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
@@ -26,7 +27,7 @@ A process that writes, snapshots, rolls back, deletes and merges is killed (SIGK
 What it had acknowledged must be there. A killed process keeps the system's cache: power cuts are `cowl sim powercut`.
 
 Each kill has a seed of its own, --seed and those after it. Runs whose seeds do not overlap, like the last two, have no kill in common: their counts add up, on one \
-machine or on several. A run that --seconds or Ctrl-C ends reports what it has done so far.")]
+machine or on several. A run that --seconds or Ctrl-C ends reports what it has done so far. After a violation the file is kept, as the process found it and as it left it.")]
 pub struct Args {
     /// Kills
     #[arg(long, default_value_t = 1000)]
@@ -64,9 +65,13 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         seconds: args.seconds,
         again: &|seed, kills| format!("cowl sim kill --seed {seed} --kills {kills}"),
     };
+    let kept = args.dir.clone().unwrap_or_else(env::temp_dir);
+    let kill = |lives: &mut Lives, seed| {
+        let killed = lives.kill(&program, seed);
+        killed.map_err(|why| format!("{why}; {}", lives.keep(&kept, seed).unwrap_or_else(|failed| failed)))
+    };
     let mut kills = Kills::default();
-    let violation =
-        rounds.play(ui, make, |(lives, _), seed| lives.kill(&program, seed), |came_to| kills.add(&came_to))?;
+    let violation = rounds.play(ui, make, |(lives, _), seed| kill(lives, seed), |came_to| kills.add(&came_to))?;
     let mut counts = vec![
         ("rounds", kills.rounds),
         ("operations acknowledged", kills.acknowledged),
