@@ -22,7 +22,7 @@ pub fn listen() {
     hear_of_limits();
 }
 
-/// Lets a limit on the size of files (RLIMIT_FSIZE) be an error of the write, not the end of the process.
+/// Lets a limit on the size of files (`RLIMIT_FSIZE`) be an error of the write, not the end of the process.
 pub fn hear_of_limits() {
     // Without the handler the process ends, which loses nothing either.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
