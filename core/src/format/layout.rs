@@ -13,6 +13,8 @@ pub const SUPERBLOCKS: u64 = 4;
 pub const GROUP_START: u64 = SUPERBLOCKS;
 /// Levels of nodes that any map can have: 48 bits of address at 5 bits a level.
 pub const MAX_HEIGHT: usize = 10;
+/// Levels above the bitmaps that any space map can have: 48 bits of block, less 12 that a bitmap covers, at 5 bits a level.
+const MOST_LEVELS: u64 = 8;
 
 /// The fixed geometry of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +53,8 @@ impl Layout {
     /// Levels of this pool's space map above its bitmaps.
     pub fn levels(&self) -> u32 {
         let mut levels = 0;
-        while levels < self.max_levels() && (self.groups() - 1) >> (self.fan_shift() * levels) > 0 {
+        let most = self.max_levels();
+        while levels < most && (self.groups() - 1) >> (self.fan_shift() * levels) > 0 {
             levels += 1;
         }
         levels
@@ -84,7 +87,7 @@ impl Layout {
         let group = block >> self.group_shift();
         let within = block - (group << self.group_shift());
         // Asked for every pointer that is followed: most lie behind what any group can have.
-        within < GROUP_START + self.journal_blocks + 2 * 49 && within < self.fixed_in_group(group)
+        within < GROUP_START + self.journal_blocks + 2 * (MOST_LEVELS + 1) && within < self.fixed_in_group(group)
     }
 
     /// Where a version of the node of the space map lies.
@@ -163,6 +166,7 @@ mod tests {
         {
             let layout = Layout { block_shift, total, journal_blocks: 4 };
             let mut places = std::collections::BTreeSet::new();
+            assert!(u64::from(layout.max_levels()) <= super::MOST_LEVELS);
             for level in 0..=layout.max_levels() {
                 let nodes = ((layout.groups() - 1) >> (layout.fan_shift() * level)) + 1;
                 for index in 0..nodes {

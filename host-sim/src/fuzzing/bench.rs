@@ -2,10 +2,10 @@
 
 use std::{cell::RefCell, fmt::Debug, rc::Rc};
 
-use cowl::{BlockDevice, LayerFlags};
+use cowl::{BlockDevice, Error, LayerFlags, Pool};
 
 use super::{flat::FlatDisk, input::Input};
-use crate::sim::{Config, Fate, Image, Model, Prepared, SimDisk};
+use crate::sim::{Config, Fate, Found, Image, Model, Prepared, SimDisk, find_again};
 
 /// The pools that runs begin with.
 const SHAPES: [Config; 6] = [
@@ -76,6 +76,14 @@ pub(super) fn play<E: Debug>(
     if let Err(what) = run(&start, input, &mut story) {
         panic!("{what} after {story:?} on {:?}", start.config);
     }
+}
+
+/// Everything that a pool shows, in the memory of what was seen before. That is spoilt first: what is not read again is no answer.
+pub(super) fn look<D: BlockDevice>(pool: &mut Pool<'_, D>, seen: &mut Found) -> Result<(), Error<D::Error>> {
+    for (_, bytes) in seen.values_mut() {
+        bytes.fill(0xee);
+    }
+    find_again(pool, seen)
 }
 
 /// The disk after a power cut in which the bytes choose what becomes of each pending sector; they are told in the second part.

@@ -3,13 +3,13 @@
 use cowl::{Error, LayerId, Pool};
 
 use super::{
-    bench::{Start, play, power_cut},
+    bench::{self, Start, play, power_cut},
     input::Input,
 };
 use crate::sim::{
     Fate, Found, Model, Op, SimDisk, apply,
     faults::{Calls, Failing, Injected, Left, When},
-    found, mount, sound, text, value_of,
+    mount, sound, text, value_of,
 };
 
 /// A disk that fails on demand.
@@ -52,16 +52,19 @@ fn run(start: &Start, input: &mut Input<'_>, story: &mut Vec<Event>) -> Result<(
     let mut disk = start.disk();
     let mut workspace = start.config.workspace();
     let mut model = start.model.clone();
+    let mut seen = Found::new();
     loop {
         let device = Faulty::new(disk.clone(), Calls::Reads, When::NEVER);
         let mut pool = mount(device, &mut workspace).map_err(text("mount"))?;
-        model.adopt(&found(&mut pool).map_err(text("read after a mount"))?, size)?;
+        bench::look(&mut pool, &mut seen).map_err(text("read after a mount"))?;
+        model.adopt(&seen, size)?;
         let mut next = Next::Goes;
         while matches!(next, Next::Goes) {
             if !input.goes_on() {
                 pool.device_mut().strike(When::NEVER);
                 pool.checkpoint().map_err(text("last checkpoint"))?;
-                model.compare(&found(&mut pool).map_err(text("last read"))?, size)?;
+                bench::look(&mut pool, &mut seen).map_err(text("last read"))?;
+                model.compare(&seen, size)?;
                 return sound(&mut pool, true);
             }
             let kind = input.byte();
@@ -73,12 +76,13 @@ fn run(start: &Start, input: &mut Input<'_>, story: &mut Vec<Event>) -> Result<(
             }
             let op = input.op(kind);
             story.push(Event::Did(op));
-            next = if op == Op::Kill { Next::Mount } else { step(&mut pool, &mut model, op, story)? };
+            next = if op == Op::Kill { Next::Mount } else { step(&mut pool, &mut model, op, (&mut seen, story))? };
         }
         let poisoned = matches!(next, Next::Poisoned);
         if poisoned {
             stays_poisoned(&mut pool)?;
-            model.compare_after_crash(&found(&mut pool).map_err(text("read of a poisoned pool"))?, size)?;
+            bench::look(&mut pool, &mut seen).map_err(text("read of a poisoned pool"))?;
+            model.compare_after_crash(&seen, size)?;
         }
         drop(pool);
         if poisoned && input.byte() & 1 != 0 {
@@ -106,20 +110,26 @@ fn fault(kind: u8, choice: u8) -> (Calls, When, Left) {
 }
 
 /// Reads everything while nothing fails.
-fn look(pool: &mut Pool<'_, Faulty>) -> Result<Found, String> {
+fn look(pool: &mut Pool<'_, Faulty>, seen: &mut Found) -> Result<(), String> {
     pool.device_mut().pause(true);
-    let seen = found(pool).map_err(text("read"));
+    let result = bench::look(pool, seen).map_err(text("read"));
     pool.device_mut().pause(false);
-    seen
+    result
 }
 
 /// One operation, and what it must leave if the device fails in it.
-fn step(pool: &mut Pool<'_, Faulty>, model: &mut Model, op: Op, story: &mut Vec<Event>) -> Result<Next, String> {
+fn step(
+    pool: &mut Pool<'_, Faulty>,
+    model: &mut Model,
+    op: Op,
+    (seen, story): (&mut Found, &mut Vec<Event>),
+) -> Result<Next, String> {
     let result = apply(pool, model, op);
     let failed = pool.device_mut().take_struck();
     match (result, failed) {
         (Ok(_), None) => {
-            model.compare(&look(pool)?, size_of_sector(pool))?;
+            look(pool, seen)?;
+            model.compare(seen, size_of_sector(pool))?;
             Ok(Next::Goes)
         }
         (Err(Error::Device(Injected::Fault)), Some(struck)) => {
@@ -127,7 +137,7 @@ fn step(pool: &mut Pool<'_, Faulty>, model: &mut Model, op: Op, story: &mut Vec<
             if struck != Calls::Reads {
                 return Ok(Next::Poisoned);
             }
-            unchanged(pool, model, op)?;
+            unchanged(pool, model, op, seen)?;
             Ok(Next::Goes)
         }
         (result, failed) => Err(format!("the device failed with {failed:?}, the operation returned {result:?}")),
@@ -135,17 +145,17 @@ fn step(pool: &mut Pool<'_, Faulty>, model: &mut Model, op: Op, story: &mut Vec<
 }
 
 /// After a read that failed: an operation on layers has changed nothing; of a write, each sector is done or not.
-fn unchanged(pool: &mut Pool<'_, Faulty>, model: &mut Model, op: Op) -> Result<(), String> {
+fn unchanged(pool: &mut Pool<'_, Faulty>, model: &mut Model, op: Op, seen: &mut Found) -> Result<(), String> {
     if pool.info().poisoned {
         return Err("a read that failed has poisoned the pool".into());
     }
-    let seen = look(pool)?;
+    look(pool, seen)?;
     let size = size_of_sector(pool);
     if op.is_barrier() {
         model.refused();
-        return model.compare(&seen, size);
+        return model.compare(seen, size);
     }
-    model.compare_after_crash(&seen, size)?;
+    model.compare_after_crash(seen, size)?;
     for (id, layer) in &mut model.now {
         layer.content = seen[id].1.chunks(size).map(value_of).collect();
     }

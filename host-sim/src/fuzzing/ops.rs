@@ -1,10 +1,10 @@
 //! `ops`: any history against the model.
 
 use super::{
-    bench::{Start, play},
+    bench::{Start, look, play},
     input::Input,
 };
-use crate::sim::{Op, apply, found, leaves_nothing, mount, sound, text};
+use crate::sim::{Found, Op, apply, leaves_nothing, mount, sound, text};
 
 /// The first byte has this bit: everything is compared after every operation, not only at the end of each mount. What that
 /// would find is found in a shorter history too, unless a later operation hides it.
@@ -25,11 +25,13 @@ fn run(start: &Start, input: &mut Input<'_>, choice: u8, history: &mut Vec<Op>) 
     let disk = start.flat();
     let mut workspace = start.config.workspace();
     let mut model = start.model.clone();
+    let mut seen = Found::new();
     let mut goes_on = true;
     while goes_on {
         let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
         if !history.is_empty() {
-            model.adopt(&found(&mut pool).map_err(text("read after a mount"))?, size)?;
+            look(&mut pool, &mut seen).map_err(text("read after a mount"))?;
+            model.adopt(&seen, size)?;
         }
         let mut killed = false;
         while !killed {
@@ -45,13 +47,16 @@ fn run(start: &Start, input: &mut Input<'_>, choice: u8, history: &mut Vec<Op>) 
                 apply(&mut pool, &mut model, op).map_err(text("operation"))?;
             }
             if choice & LOOK != 0 {
-                model.compare(&found(&mut pool).map_err(text("read"))?, size)?;
+                look(&mut pool, &mut seen).map_err(text("read"))?;
+                model.compare(&seen, size)?;
             }
         }
-        model.compare(&found(&mut pool).map_err(text("read at the end"))?, size)?;
+        look(&mut pool, &mut seen).map_err(text("read at the end"))?;
+        model.compare(&seen, size)?;
     }
     let mut pool = mount(disk, &mut workspace).map_err(text("last mount"))?;
-    model.adopt(&found(&mut pool).map_err(text("last read"))?, size)?;
+    look(&mut pool, &mut seen).map_err(text("last read"))?;
+    model.adopt(&seen, size)?;
     if choice & EMPTY == 0 {
         return Ok(());
     }

@@ -1,10 +1,10 @@
 //! `power_cuts`: a history in which the power fails wherever the bytes say, as often as they say.
 
 use super::{
-    bench::{Start, play, power_cut},
+    bench::{Start, look, play, power_cut},
     input::Input,
 };
-use crate::sim::{Call, Fate, Op, apply, found, mount, sound, text};
+use crate::sim::{Call, Fate, Found, Op, apply, mount, sound, text};
 
 /// Runs the history that the bytes are. Behind an operation they may let the power fail at one of its device writes and choose what
 /// each pending sector becomes; the history goes on with what was found, so that the next cut hits the first changes after
@@ -29,18 +29,21 @@ fn run(start: &Start, input: &mut Input<'_>, story: &mut Vec<Event>) -> Result<(
     let mut disk = start.disk();
     let mut workspace = start.config.workspace();
     let mut model = start.model.clone();
+    let mut seen = Found::new();
     loop {
         let mut pool = mount(disk.clone(), &mut workspace).map_err(text("mount"))?;
         let calls = disk.take_calls();
         if calls != [Call::Flush] {
             return Err(format!("a mount that is not one flush: {calls:?}"));
         }
-        model.adopt(&found(&mut pool).map_err(text("read after a mount"))?, size)?;
+        look(&mut pool, &mut seen).map_err(text("read after a mount"))?;
+        model.adopt(&seen, size)?;
         let mut next = None;
         while next.is_none() {
             if !input.goes_on() {
                 pool.checkpoint().map_err(text("last checkpoint"))?;
-                model.compare(&found(&mut pool).map_err(text("last read"))?, size)?;
+                look(&mut pool, &mut seen).map_err(text("last read"))?;
+                model.compare(&seen, size)?;
                 return sound(&mut pool, true);
             }
             let (kind, cut) = (input.byte(), input.byte());
@@ -54,10 +57,10 @@ fn run(start: &Start, input: &mut Input<'_>, story: &mut Vec<Event>) -> Result<(
                 disk.start_cuts();
                 let before = model.clone();
                 apply(&mut pool, &mut model, op).map_err(text("operation"))?;
-                let mut images = disk.take_cuts();
-                let (writes, at) = (images.len(), usize::from(cut >> 1) % (images.len() + 1));
+                let writes = disk.cuts();
+                let at = usize::from(cut >> 1) % (writes + 1);
                 // Behind the last write is behind the operation.
-                let image = if at < writes { images.swap_remove(at) } else { disk.image() };
+                let image = disk.take_cut(at).unwrap_or_else(|| disk.image());
                 if at < writes {
                     model = before.during(&model, op.is_barrier());
                 }

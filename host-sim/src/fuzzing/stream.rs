@@ -42,9 +42,11 @@ use crate::{
 };
 
 /// Bytes of the volume that clients write to.
-pub(super) const SIZE: usize = 96 << 10;
+pub(super) const SIZE: usize = 24 << 10;
 /// Bytes in a block of the pool.
-pub(super) const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 1024;
+/// Pieces in which a client's bytes come, at most.
+const PIECES: usize = 400;
 /// Bytes in the layer that no client may reach.
 const GUARD: usize = 8192;
 
@@ -79,7 +81,7 @@ impl Bench {
         file.set_len(4 << 20).expect("memory");
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let path = Path::new(&path);
-        let mut device = HostDevice::open(path, &FileOptions::new()).expect("a file in memory");
+        let mut device = HostDevice::open(path, &FileOptions::new().physical_size(512)).expect("a file in memory");
         let block = u32::try_from(BLOCK).expect("a block");
         let options = FormatOptions { pending: 24, journal_units: 16, ..FormatOptions::new(block, [7; 16]) };
         Pool::format(&mut device, &mut vec![0; 1 << 20], &options).expect("a new pool");
@@ -214,13 +216,13 @@ fn request(input: &mut Input<'_>, number: u64) -> (Request, Vec<u8>) {
         28 => 1000,
         _ => command::READ,
     };
-    let place = u64::from(input.short());
+    let place = u64::from(input.short() / 4);
     let (offset, length) = match input.byte() {
         0 => (u64::MAX - place, u32::from(input.short())),
         1 => (place, u32::MAX - u32::from(input.short())),
         2 => (0, 0),
-        byte if byte & 1 == 0 => (place / 512 * 512 * 2, u32::from(byte) * 512),
-        _ => (place, u32::from(input.short() % 9000)),
+        byte if byte & 1 == 0 => (place / 512 * 512 * 2, u32::from(byte / 4) * 512),
+        _ => (place, u32::from(input.short() % 2250)),
     };
     // No fuzzer has four gigabytes to send.
     let length = if command == command::WRITE { length.min(70_000) } else { length };
@@ -232,13 +234,14 @@ fn request(input: &mut Input<'_>, number: u64) -> (Request, Vec<u8>) {
 struct Client {
     bytes: Vec<u8>,
     at: usize,
-    /// So many come at once.
+    /// So many come at once, but not in more than some hundred pieces: what can be cut in a surprising place is short.
     piece: usize,
     sent: Vec<u8>,
 }
 
 impl Client {
     fn new(bytes: Vec<u8>, piece: usize) -> Self {
+        let piece = piece.max(bytes.len() / PIECES);
         Self { bytes, at: 0, piece, sent: Vec::new() }
     }
 }

@@ -51,6 +51,13 @@ impl Fate {
 }
 
 impl Image {
+    /// What was pending is durable.
+    fn settle(&mut self) {
+        for (sector, bytes) in self.pending.drain(..) {
+            self.durable[sector as usize] = Some(bytes);
+        }
+    }
+
     /// Everything that may happen to the pending sectors, torn in one way.
     pub fn fates(&self) -> impl Iterator<Item = Vec<Fate>> + use<> {
         let pending = self.pending.len() as u32;
@@ -88,8 +95,40 @@ struct State {
     current: Vec<Sector>,
     sector_size: usize,
     calls: Vec<Call>,
-    cuts: Option<Vec<Image>>,
+    cuts: Option<Cuts>,
     lying: bool,
+}
+
+/// From what the images of cuts are made: the state before the first of the writes, and then each write and flush.
+#[derive(Debug, Default)]
+struct Cuts {
+    before: Image,
+    log: Vec<Logged>,
+    writes: usize,
+}
+
+#[derive(Debug)]
+enum Logged {
+    Write(Vec<(u64, Rc<[u8]>)>),
+    Flush,
+}
+
+impl Cuts {
+    /// Calls `see` with the image behind each write until it says that it has seen enough.
+    fn each(self, mut see: impl FnMut(&Image) -> bool) {
+        let mut image = self.before;
+        for logged in self.log {
+            match logged {
+                Logged::Flush => image.settle(),
+                Logged::Write(sectors) => {
+                    image.pending.extend(sectors);
+                    if see(&image) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// A disk in memory that remembers what a flush has made durable. Copies of the handle are the same disk.
@@ -136,12 +175,38 @@ impl SimDisk {
 
     /// Takes an image after every write from now on.
     pub fn start_cuts(&self) {
-        self.state.borrow_mut().cuts = Some(Vec::new());
+        let state = &mut *self.state.borrow_mut();
+        state.cuts = Some(Cuts { before: state.image.clone(), ..Cuts::default() });
     }
 
     /// The images that were taken, one for each write.
     pub fn take_cuts(&self) -> Vec<Image> {
-        self.state.borrow_mut().cuts.take().unwrap_or_default()
+        let cuts = self.state.borrow_mut().cuts.take().unwrap_or_default();
+        let mut images = Vec::with_capacity(cuts.writes);
+        cuts.each(|image| {
+            images.push(image.clone());
+            false
+        });
+        images
+    }
+
+    /// How many images there are to be taken.
+    pub fn cuts(&self) -> usize {
+        self.state.borrow().cuts.as_ref().map_or(0, |cuts| cuts.writes)
+    }
+
+    /// One of these images, counted from 0, in place of all; none if there are not so many.
+    pub fn take_cut(&self, number: usize) -> Option<Image> {
+        let cuts = self.state.borrow_mut().cuts.take()?;
+        let (mut taken, mut left) = (None, number);
+        cuts.each(|image| {
+            if left == 0 {
+                taken = Some(image.clone());
+            }
+            left = left.saturating_sub(1);
+            taken.is_some()
+        });
+        taken
     }
 
     /// The calls since the last time.
@@ -176,6 +241,7 @@ impl BlockDevice for SimDisk {
 
     fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Failed> {
         let state = &mut *self.state.borrow_mut();
+        let first = state.image.pending.len();
         for (i, part) in buffer.chunks(state.sector_size).enumerate() {
             let bytes: Rc<[u8]> = part.into();
             *state.current.get_mut(sector as usize + i).ok_or(Failed)? = Some(bytes.clone());
@@ -183,7 +249,8 @@ impl BlockDevice for SimDisk {
         }
         state.calls.push(Call::Write(sector, (buffer.len() / state.sector_size) as u64));
         if let Some(cuts) = &mut state.cuts {
-            cuts.push(state.image.clone());
+            cuts.log.push(Logged::Write(state.image.pending[first..].to_vec()));
+            cuts.writes += 1;
         }
         Ok(())
     }
@@ -192,8 +259,9 @@ impl BlockDevice for SimDisk {
         let state = &mut *self.state.borrow_mut();
         state.calls.push(Call::Flush);
         if !state.lying {
-            for (sector, bytes) in state.image.pending.drain(..) {
-                state.image.durable[sector as usize] = Some(bytes);
+            state.image.settle();
+            if let Some(cuts) = &mut state.cuts {
+                cuts.log.push(Logged::Flush);
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use cowl::{Attributes, BlockDevice, Error, LayerFlags, LayerId, MountOptions, Po
 use super::{
     config::Config,
     disk::{Failed, SimDisk},
-    model::{Found, Layer, Layers, Model, bytes_of},
+    model::{Found, Layer, Model, bytes_of},
     random::Rng,
 };
 
@@ -77,20 +77,23 @@ pub fn found<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
 }
 
 /// The same, in the memory of what was found before.
-pub(super) fn find_again<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
+pub(crate) fn find_again<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
     pool: &mut Pool<'_, D, B>,
     found: &mut Found,
 ) -> Result<(), Error<D::Error>> {
-    let mut before = std::mem::take(found);
+    let mut live = Vec::with_capacity(found.len());
     let sector_size = pool.info().sector_size as usize;
     let mut after = None;
     while let Some(info) = pool.next_layer(after)? {
-        let mut bytes = before.remove(&info.id.0).unwrap_or_default().1;
+        let (name, bytes) = found.entry(info.id.0).or_default();
+        name.clear();
+        name.push_str(&info.name);
         bytes.resize(info.sectors as usize * sector_size, 0);
-        pool.read(info.id, 0, &mut bytes)?;
-        found.insert(info.id.0, (info.name.to_string(), bytes));
+        pool.read(info.id, 0, bytes)?;
+        live.push(info.id.0);
         after = Some(info.id);
     }
+    found.retain(|id, _| live.contains(id));
     Ok(())
 }
 
@@ -116,7 +119,6 @@ pub fn apply<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
     let snapshots = model.ids(false);
     let choose = |ids: &[u32], pick: u8| ids.get(usize::from(pick) % ids.len().max(1)).copied();
     let next = pool.info().next_layer;
-    let mut after = if op.is_barrier() { model.now.clone() } else { Layers::new() };
     let name = |prefix: char| format!("{prefix}{next}");
     let named = |model: &Model, id: u32, volume: bool, prefix: char| Layer {
         volume,
@@ -129,6 +131,7 @@ pub fn apply<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
             let bytes = bytes_of(tag, range.len() * sector_size);
             let result = pool.write(LayerId(id), range.start as u64, &bytes);
             if matches!(result, Err(Error::NoSpace { .. })) {
+                // It has changed nothing.
                 return Ok(false);
             }
             model.write(id, range, tag);
@@ -153,21 +156,23 @@ pub fn apply<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
             return part_by_part(pool, model, id, range, result);
         }
         Op::Flush => {
-            model.begin(after);
+            model.begin(model.now.clone());
             pool.flush()
         }
         Op::Checkpoint | Op::Kill => {
-            model.begin(after);
+            model.begin(model.now.clone());
             pool.checkpoint()
         }
         Op::Snapshot(pick) => {
             let Some(id) = choose(&volumes, pick) else { return Ok(false) };
+            let mut after = model.now.clone();
             after.insert(next, named(model, id, false, 's'));
             model.begin(after);
             pool.snapshot(LayerId(id), &attributes(&name('s'))).map(drop)
         }
         Op::Rollback(pick, to, keep) => {
             let (Some(id), Some(to)) = (choose(&volumes, pick), choose(&snapshots, to)) else { return Ok(false) };
+            let mut after = model.now.clone();
             if keep {
                 after.insert(next, named(model, id, false, 'k'));
             }
@@ -179,6 +184,7 @@ pub fn apply<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
         }
         Op::Clone(pick) => {
             let Some(id) = choose(&snapshots, pick).filter(|_| volumes.len() < 4) else { return Ok(false) };
+            let mut after = model.now.clone();
             after.insert(next, named(model, id, true, 'c'));
             model.begin(after);
             pool.clone_snapshot(LayerId(id), &attributes(&name('c')), false).map(drop)
@@ -189,6 +195,7 @@ pub fn apply<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
             if volumes == [id] {
                 return Ok(false);
             }
+            let mut after = model.now.clone();
             after.remove(&id);
             model.begin(after);
             pool.delete(LayerId(id))
@@ -196,7 +203,7 @@ pub fn apply<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
         Op::Merge(more) => {
             // A step that finds nothing to do is no barrier; the model is told afterwards.
             let checkpoints = pool.stats().checkpoints;
-            model.begin(after);
+            model.begin(model.now.clone());
             let result = merge_step(pool, more);
             if result.is_ok() && pool.stats().checkpoints == checkpoints {
                 model.refused();
@@ -207,6 +214,7 @@ pub fn apply<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
         Op::Resize(pick, sectors) => {
             let Some(id) = choose(&volumes, pick) else { return Ok(false) };
             let sectors = usize::from(sectors).max(1);
+            let mut after = model.now.clone();
             let content = &mut after.get_mut(&id).expect("a live volume").content;
             let grown = content.len()..sectors;
             content.extend(grown.clone().map(|sector| model.unwritten(sector)));

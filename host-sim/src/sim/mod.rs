@@ -30,6 +30,7 @@ mod verdict;
 pub use apart::{Apart, transfers};
 pub use config::Config;
 pub use disk::{Call, Failed, Fate, Image, Sector, SimDisk, garbage_byte};
+pub(crate) use history::find_again;
 pub use history::{Op, Prepared, apply, found, merge_step, mount, random_op, start};
 pub use model::{Found, Layer, Layers, Model, Outcome, Ways, bytes_of, tag_of, value_of};
 pub use random::Rng;

@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "host-sim/src/sim/disk.rs": "if «!state.lying» {" => "false"
     }
     141 "F13" "the device's flush loses what it makes durable" {
-        "host-sim/src/sim/disk.rs": "state.image.durable[sector as usize] = Some(bytes);" => "let _ = (sector, bytes);"
+        "host-sim/src/sim/disk.rs": "self.durable[sector as usize] = Some(bytes);" => "let _ = (sector, bytes);"
     }
     143 "F9" "the explorer's disk: the flush does nothing and says yes" {
         "host-sim/src/sim/explore/disk.rs": "if «state.lying» {\n            return Ok(());\n        }\n        for (sector, bytes) in state.pending" => "true"

@@ -18,6 +18,8 @@ use std::{
 pub const PART: usize = 1 << 20;
 /// Bytes around the data: headers, and small replies that wait to be sent together.
 const MARGIN: usize = 64 << 10;
+/// Room that a buffer begins with.
+const FIRST: usize = 16 << 10;
 /// Replies are sent at the latest when there are so many bytes of them.
 const ENOUGH: usize = 256 << 10;
 
@@ -180,9 +182,9 @@ pub struct Input {
 }
 
 impl Input {
-    /// Empty. Memory is taken as it is touched.
+    /// Empty, with room that grows with what is received.
     pub fn new() -> Self {
-        Self { bytes: vec![0; PART + MARGIN], start: 0, end: 0 }
+        Self { bytes: vec![0; FIRST], start: 0, end: 0 }
     }
 
     /// What is there.
@@ -210,6 +212,9 @@ impl Input {
         between: bool,
         closing: &AtomicBool,
     ) -> io::Result<bool> {
+        if count > self.bytes.len() {
+            self.bytes.resize((2 * count).min(PART + MARGIN), 0);
+        }
         while self.end - self.start < count {
             if self.bytes.len() - self.start < count {
                 self.bytes.copy_within(self.start..self.end, 0);
@@ -262,9 +267,9 @@ pub struct Output {
 }
 
 impl Output {
-    /// Empty. Memory is taken as it is touched.
+    /// Empty, with room that grows with what is to be sent.
     pub fn new() -> Self {
-        Self { bytes: vec![0; PART + MARGIN], filled: 0 }
+        Self { bytes: vec![0; FIRST], filled: 0 }
     }
 
     /// Sends what is there.
@@ -284,8 +289,12 @@ impl Output {
     /// # Errors
     /// The connection's.
     pub fn reserve(&mut self, channel: &mut impl Channel, count: usize) -> io::Result<()> {
-        if self.filled >= ENOUGH || self.bytes.len() - self.filled < count {
+        if self.filled >= ENOUGH || PART + MARGIN - self.filled < count {
             self.send(channel)?;
+        }
+        let needed = self.filled + count;
+        if needed > self.bytes.len() {
+            self.bytes.resize((2 * needed).min(PART + MARGIN), 0);
         }
         Ok(())
     }

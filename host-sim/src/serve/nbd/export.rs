@@ -172,7 +172,7 @@ impl Export {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn cache(&self, offset: u64, length: u64, closing: &AtomicBool) -> Answer {
-        let mut buffer = vec![0; 256 << 10];
+        let mut buffer = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(256 << 10)];
         let (mut at, end) = (offset, offset + length);
         while at < end {
             going_on(closing)?;

@@ -188,6 +188,7 @@ impl<'a, C: Channel> Transmission<'a, C> {
     /// A simple reply in parts. Once its header is sent an error can be told in one way only: by ending the connection.
     fn read_large(&mut self, request: &Request, length: usize) -> io::Result<()> {
         self.output.send(self.channel)?;
+        self.output.reserve(self.channel, PART)?;
         let (export, spare) = (&self.export, self.output.spare());
         if let Err(error) = export.read(request.offset, &mut spare[..PART]) {
             return self.fail(request, error);
