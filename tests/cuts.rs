@@ -182,7 +182,7 @@ fn making_a_volume_larger_tears_nothing_that_it_holds() {
     let enlarge = |pool: &mut Pool<'_, &mut Recorder>| pool.resize(LayerId(1), 24).unwrap();
     cuts(disk, enlarge, |pool| {
         let sectors = pool.layer(LayerId(1)).unwrap().sectors;
-        let mut rest = vec![1; (sectors as usize - 10) * 512];
+        let mut rest = vec![1; (usize::try_from(sectors).unwrap() - 10) * 512];
         pool.read(LayerId(1), 10, &mut rest).unwrap();
         assert!([10, 24].contains(&sectors) && rest.iter().all(|byte| *byte == 0), "{sectors}");
         sectors == 24
