@@ -1,6 +1,7 @@
 //! The verbs on layers: what they do, and what they refuse.
 
 use cowl::{Attributes, Error, FormatOptions, LayerFlags, LayerId, LayerKind, MountOptions, Pool, SnapshotOf};
+use cowl_host::sim::sound;
 use cowl_tests::{CountedPool, SparseDisk, formatted, mounted, named};
 
 fn pool(workspace: &mut Vec<u8>) -> CountedPool<'_> {
@@ -273,4 +274,41 @@ fn what_if_begins_anew_when_the_pool_has_changed_in_between() {
         };
         assert_eq!(answer, pool.what_if_freed(&set).unwrap(), "after {steps} steps");
     }
+}
+
+/// A map node that the trim has changed and that was pushed out of a small cache is found again by the checksum it was written with.
+#[test]
+fn a_branching_point_is_trimmed_in_the_least_memory_there_can_be() {
+    const SECTORS: u64 = 1500;
+    let mut disk = SparseDisk::new(512, 9000 * 512);
+    let options = FormatOptions { pending: 8, journal_units: 3, ..FormatOptions::new(512, [1; 16]) };
+    let mut workspace = vec![0; 1 << 16];
+    Pool::format(&mut disk, &mut workspace, &options).unwrap();
+    let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
+    let volume = pool.create(&named("volume"), SECTORS, LayerFlags::empty()).unwrap();
+    pool.write(volume, 0, &vec![1; 1500 * 512]).unwrap();
+    let snapshot = pool.snapshot(volume, &named("snapshot")).unwrap();
+    let clone = pool.clone_snapshot(snapshot, &named("clone"), false).unwrap();
+    // Both children have replaced every third block: nobody shares the snapshot's.
+    for (layer, byte) in [(volume, 2), (clone, 3)] {
+        (0..SECTORS).step_by(3).for_each(|sector| pool.write(layer, sector, &[byte; 512]).unwrap());
+    }
+    pool.delete(snapshot).unwrap();
+    pool.unmount().unwrap();
+    let mut least = 0;
+    while let Err(Error::WorkspaceTooSmall { needed }) =
+        Pool::mount(&mut disk, &mut workspace[..least], &MountOptions::default()).map(drop)
+    {
+        least = needed;
+    }
+    let mut pool = Pool::mount(&mut disk, &mut workspace[..least], &MountOptions::default()).unwrap();
+    pool.merge_all(1 << 20).unwrap();
+    for (layer, byte) in [(volume, 2), (clone, 3)] {
+        let mut sector = [0; 512];
+        for at in 0..SECTORS {
+            pool.read(layer, at, &mut sector).unwrap();
+            assert!(sector == [if at % 3 == 0 { byte } else { 1 }; 512], "sector {at} of {layer:?}");
+        }
+    }
+    sound(&mut pool, true).unwrap();
 }

@@ -55,11 +55,17 @@ impl<D: BlockDevice> Store<'_, D> {
     /// Works off what is at the front: a subtree that stays, or one entry that goes.
     fn trim_front(&mut self, layer: &Layer, tree: &mut Tree, applied: &mut Applied, peers: &Peers) -> Outcome<(), D> {
         let front = self.sb.merge.front;
-        let mut entry = self.held_entry(tree.holder, tree.offset);
+        let (mut holder, mut offset) = (tree.holder, tree.offset);
         let mut level = layer.height;
         loop {
+            let entry = self.held_entry(holder, offset);
             let owned = entry.is_block() && entry.birth > tree.limit;
-            let stays = owned && self.is_shared(layer.id, peers, &entry, level, front)?;
+            self.pin(holder);
+            let shared = if owned { self.is_shared(layer.id, peers, &entry, level, front) } else { Ok(false) };
+            self.unpin(holder);
+            let stays = shared?;
+            // The search may have written the node that the entry leads to: its checksum is known only now.
+            let entry = self.held_entry(holder, offset);
             if stays || !owned || level == 0 {
                 let zero = !entry.is_block() && !entry.is_empty();
                 if owned && !stays || zero {
@@ -72,8 +78,8 @@ impl<D: BlockDevice> Store<'_, D> {
                 self.sb.merge.front = self.behind(level, front);
                 return Ok(());
             }
-            let slot = self.load(&entry, Object::MapNode)?;
-            entry = self.entry_in(slot, self.child_offset(front, level));
+            holder = self.load(&entry, Object::MapNode)?;
+            offset = self.child_offset(front, level);
             level -= 1;
         }
     }
