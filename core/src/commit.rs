@@ -136,8 +136,7 @@ impl<D: BlockDevice> Store<'_, D> {
     fn next_cursor(&self) -> u64 {
         let total = self.layout.total;
         let next = (self.window.start + self.window.position(total)) % total.max(1);
-        let used = total.saturating_sub(self.sb.free);
-        if next > used + used / 4 + 1024 { 0 } else { next }
+        onwards(next, total.saturating_sub(self.sb.free))
     }
 
     /// The flush of the device: the only one outside of mounting and formatting.
@@ -330,5 +329,22 @@ impl<D: BlockDevice> Store<'_, D> {
     /// First sector of a place of the journal.
     pub(crate) fn unit_sector(&self, place: u32) -> u64 {
         crate::format::GROUP_START * self.spb + u64::from(place) * self.unit().get()
+    }
+}
+
+/// The next block, or the first one if that lies a quarter and a thousand blocks beyond what is used.
+fn onwards(next: u64, used: u64) -> u64 {
+    if next > used + used / 4 + 1024 { 0 } else { next }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::onwards;
+
+    #[test]
+    fn allocation_starts_again_when_the_pool_would_spread() {
+        for (next, used, expected) in [(1024, 0, 1024), (1025, 0, 0), (1124, 80, 1124), (1125, 80, 0), (7, 900, 7)] {
+            assert_eq!(onwards(next, used), expected, "at {next} with {used} blocks in use");
+        }
     }
 }
