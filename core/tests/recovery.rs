@@ -119,7 +119,8 @@ impl Disk {
     }
 
     fn is_damaged(&self) -> bool {
-        matches!(self.seen::<3>(), Err(Error::Corrupt { .. }))
+        let mounted = Pool::mount(self.clone(), &mut memory(), &MountOptions::default()).map(drop);
+        matches!(mounted, Err(Error::Corrupt { .. }))
     }
 }
 
