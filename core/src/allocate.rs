@@ -230,5 +230,6 @@ mod tests {
         assert_eq!(free_bits(&bytes, 24, 25), None);
         assert_eq!(free_bits(&bytes, 25, 32), Some((25, 7)));
         assert_eq!(free_bits(&bytes, 20, 23), Some((20, 3)));
+        assert_eq!(free_bits(&bytes[..1], 0, 8), None, "and nothing behind the bitmap is looked at");
     }
 }
