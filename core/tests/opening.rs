@@ -189,7 +189,9 @@ fn the_newest_superblock_that_can_be_read_is_taken() {
             assert_eq!(mount(&one), Ok(last), "slot {slot} of {block_size}");
         }
         let mut older = disk.clone();
-        newest.iter().for_each(|slot| older.bytes[at(*slot) + 40] ^= 1);
+        for slot in newest {
+            older.bytes[at(slot) + 40] ^= 1;
+        }
         assert_eq!(mount(&older), Ok(last - 1));
         (0..4).for_each(|slot| older.bytes[at(slot) + 40] |= 0xf0);
         assert_eq!(mount(&older), Err(Error::Corrupt { what: Object::Superblock, block: 0 }));

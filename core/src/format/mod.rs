@@ -17,6 +17,3 @@ pub use layout::{GROUP_START, Layout, MAX_HEIGHT, SUPERBLOCKS, height_for, heigh
 pub use superblock::{
     BaseIdentity, MAGIC, MergeMode, MergeState, SPARES, SUPERBLOCK_SIZE, Spares, Superblock, VERSION,
 };
-
-#[cfg(test)]
-mod tests;

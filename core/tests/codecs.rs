@@ -1,12 +1,14 @@
 //! The codecs and the arithmetic of the layout, number by number: what a round trip alone would not notice.
 
-use std::{collections::BTreeSet, format, vec::Vec};
+use std::collections::BTreeSet;
 
-use super::{
-    Entry, Layer, Layout, RECORD_SIZE, Record, SPARES, SpaceEntry, Spares, Superblock, UNIT_HEADER, Unit, height_for,
-    height_limit, nodes_for,
+use cowl::{
+    Delta, LayerFlags, LayerId, LayerKind, Name, crc32c,
+    format::{
+        Entry, Layer, Layout, MAGIC, RECORD_SIZE, Record, SPARES, SpaceEntry, Spares, Superblock, UNIT_HEADER, Unit,
+        height_for, height_limit, nodes_for,
+    },
 };
-use crate::{Delta, LayerFlags, LayerId, LayerKind, Name, crc32c};
 
 #[test]
 fn the_spares_are_a_list_with_an_end() {
@@ -105,7 +107,7 @@ fn what_a_record_says_is_what_its_reader_sees() {
 fn a_superblock_with_a_mode_or_a_count_that_cannot_be_is_none() {
     let always = |_: u32, _: &[u8]| 0;
     let mut bytes = [0; 512];
-    bytes[..8].copy_from_slice(super::MAGIC);
+    bytes[..8].copy_from_slice(MAGIC);
     bytes[32] = 9;
     bytes[52] = 12;
     assert_eq!(Superblock::look(&bytes, always), Some((9, 12)));
