@@ -1,5 +1,8 @@
 //! Pools of several groups, and pools that grow by groups and by levels of the space map: every count and every bit is right after each step.
 
+// An interpreter takes minutes; `small_exploration.rs` is made for it.
+#![cfg(not(miri))]
+
 use std::collections::HashMap;
 
 use cowl::{

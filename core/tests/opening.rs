@@ -1,5 +1,8 @@
 //! Opening a pool: which superblock is taken, what of it is believed, what memory it takes.
 
+// An interpreter takes minutes; `small_exploration.rs` is made for it.
+#![cfg(not(miri))]
+
 use cowl::{
     Attributes, BlockDevice, Error, FormatOptions, Geometry, LayerFlags, LayerId, Limits, MountOptions, Object, Pool,
     crc32c, format::Superblock, workspace_size,
