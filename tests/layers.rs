@@ -1,7 +1,12 @@
 //! The verbs on layers: what they do, and what they refuse.
 
-use cowl::{Attributes, Error, FormatOptions, LayerFlags, LayerId, LayerKind, MountOptions, Pool, SnapshotOf};
-use cowl_host::sim::sound;
+use cowl::{
+    Attributes, BlockDevice, Error, FormatOptions, LayerFlags, LayerId, LayerKind, MountOptions, Pool, SnapshotOf,
+};
+use cowl_host::{
+    real::{SHAPES, history, perform},
+    sim::{Prepared, mount, sound},
+};
 use cowl_tests::{CountedPool, SparseDisk, formatted, mounted, named};
 
 fn pool(workspace: &mut Vec<u8>) -> CountedPool<'_> {
@@ -276,7 +281,6 @@ fn what_if_begins_anew_when_the_pool_has_changed_in_between() {
     }
 }
 
-/// A map node that the trim has changed and that was pushed out of a small cache is found again by the checksum it was written with.
 #[test]
 fn a_branching_point_is_trimmed_in_the_least_memory_there_can_be() {
     const SECTORS: u64 = 1500;
@@ -311,4 +315,26 @@ fn a_branching_point_is_trimmed_in_the_least_memory_there_can_be() {
         }
     }
     sound(&mut pool, true).unwrap();
+}
+
+/// The nodes that a trim has changed may be pushed out of a small cache while it looks at the children, and are then found by the
+/// checksum that they were written with. Long lives came to that.
+#[test]
+fn in_a_long_life_with_the_least_memory_a_trim_finds_its_own_nodes_again() {
+    for (seed, length) in [(439, 400), (370, 2400)] {
+        let config = SHAPES[0];
+        let Prepared { disk: mut fresh, mut model, .. } = Prepared::new(&config).unwrap();
+        let mut bytes = vec![0; config.device_sectors() * config.sector_size];
+        fresh.read(0, &mut bytes).unwrap();
+        let mut disk = SparseDisk::new(512, bytes.len() as u64);
+        disk.geometry.discard = true;
+        disk.write(0, &bytes).unwrap();
+        let mut workspace = config.workspace();
+        let mut pool = mount(&mut disk, &mut workspace).unwrap();
+        for (i, op) in history(&config, seed, length).into_iter().enumerate() {
+            let done = perform(&mut pool, &mut model, op);
+            assert!(done.is_ok(), "operation {i} of seed {seed}, {op:?}: {done:?}");
+        }
+        sound(&mut pool, true).unwrap();
+    }
 }
