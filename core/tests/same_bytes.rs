@@ -46,7 +46,7 @@ fn pools_of_small_blocks_with_the_least_memory() {
     let groups = Shape { blocks: 4096 * 2 + 100, pending: 12, journal_units: 16, sectors: 1500, ..SMALL };
     let levels = Shape { blocks: 4096 * 33 + 50, sectors: 1 << 40, ..SMALL };
     come_down_to(
-        &[0xb5db_7a42, 0x0a26_80a9, 0x6f21_4955, 0xf3b4_ada1, 0x4241_8eed, 0x053e_d4ea],
+        &[0xb5db_7a42, 0x0a26_80a9, 0x0808_a1f8, 0xddc1_32df, 0x859e_badb, 0xa02f_02ce],
         &[(2, SMALL), (3, SMALL), (4, groups), (5, groups), (6, levels), (7, levels)],
     );
 }
@@ -70,7 +70,7 @@ fn pools_of_larger_blocks() {
     let wide = Shape { physical_size: 4096, sectors: 3000, ..LARGE };
     let native = Shape { sector_size: 4096, physical_size: 4096, sectors: 60, ..LARGE };
     come_down_to(
-        &[0xf52e_b8fb, 0xb122_33b4, 0x2b6c_8169, 0xbbec_5771, 0xa46f_3153, 0xb162_02bb],
+        &[0xf52e_b8fb, 0xb122_33b4, 0x2b6c_8169, 0xbbec_5771, 0xa46f_3153, 0x9f8d_8c0f],
         &[(12, medium), (13, medium), (14, narrow), (15, narrow), (16, wide), (17, native)],
     );
 }
@@ -80,7 +80,7 @@ fn pools_of_larger_blocks() {
 fn pools_on_a_base_device() {
     let small = Shape { base: 45, ..SMALL };
     let large = Shape { base: 101, sectors: 130, ..LARGE };
-    come_down_to(&[0xf58f_33e6, 0xb274_b18a], &[(18, small), (19, large)]);
+    come_down_to(&[0xf58f_33e6, 0xecf0_7f44], &[(18, small), (19, large)]);
 }
 
 #[test]
@@ -96,5 +96,5 @@ fn pools_on_devices_that_fail_now_and_then() {
 fn pools_that_grow() {
     let small = Shape { growing: true, blocks: 200, ..SMALL };
     let large = Shape { growing: true, blocks: 4096 * 31, sectors: 1 << 20, ..SMALL };
-    come_down_to(&[0x945a_c063, 0xaa56_2301, 0x764c_cf7d], &[(23, small), (24, small), (25, large)]);
+    come_down_to(&[0xde19_1692, 0x6999_2ec1, 0xb317_babd], &[(23, small), (24, small), (25, large)]);
 }
