@@ -85,10 +85,10 @@ fn copy(
     let mut buffer = vec![0; CHUNK];
     let mut flushed = 0;
     loop {
-        interrupt::check("not everything was written", "what was written is durable; give a later --offset to go on")?;
         let length = fill(&mut input, &mut buffer)?;
         if length == 0 {
-            return Ok(());
+            // The input's end, or that of the patience with it.
+            return go_on();
         }
         let fits = usize::try_from(room).unwrap_or(usize::MAX).min(length);
         pool.write_bytes(volume.id, offset + *written, &buffer[..fits])?;
@@ -103,7 +103,12 @@ fn copy(
             pool.flush()?;
             flushed = *written;
         }
+        go_on()?;
     }
+}
+
+fn go_on() -> Result<(), Failure> {
+    interrupt::check("not everything was written", "what was written is durable; give a later --offset to go on")
 }
 
 /// Bytes that standard input has, if it is a file; 0 if nobody knows.

@@ -63,7 +63,8 @@ impl Remote {
         Ok(Some(remote))
     }
 
-    /// Leaves the pool as an unmount would: what was written is durable, and in the trees. Operations on layers are so anyway.
+    /// Leaves the pool as an unmount would: what was written is durable, and in the trees. Operations on layers are so anyway, and what
+    /// was refused needs no checkpoint, which on a full file system could not be made.
     ///
     /// # Errors
     /// As [`cowl::Pool::checkpoint`].
@@ -111,7 +112,6 @@ impl Remote {
     ) -> Result<T, Failure> {
         // If the server has ended the connection, it may have said why: that is read first.
         let sent = send(&self.stream, call, data);
-        self.unsettled |= call.moves_data();
         if let Err(error) = &sent
             && error.kind() == ErrorKind::InvalidInput
         {
@@ -123,6 +123,7 @@ impl Remote {
                 None => return Err(self.lost(&sent.err().unwrap_or_else(|| ErrorKind::UnexpectedEof.into()))),
                 Some(Reply::Failed(failure)) => return Err(failure),
                 Some(Reply::Done(value)) => {
+                    self.unsettled |= call.moves_data();
                     return serde_json::from_value(value).map_err(|error| self.lost(&error.into()));
                 }
                 Some(reply) => on_the_way(reply),
