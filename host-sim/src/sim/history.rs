@@ -129,13 +129,10 @@ pub fn apply<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
         Op::Write(pick, sector, count, tag) => {
             let Some((id, range)) = span(model, choose(&volumes, pick), sector, count) else { return Ok(false) };
             let bytes = bytes_of(tag, range.len() * sector_size);
+            let mut told = Told { model, id, range: range.clone(), tag, refused: false };
             let result = pool.write(LayerId(id), range.start as u64, &bytes);
-            if matches!(result, Err(Error::NoSpace { .. })) {
-                // It has changed nothing.
-                return Ok(false);
-            }
-            model.write(id, range, tag);
-            return result.map(|()| true);
+            told.refused = matches!(result, Err(Error::NoSpace { .. }));
+            return if told.refused { Ok(false) } else { result.map(|()| true) };
         }
         Op::Zero(pick, sector, count) => {
             let Some((id, range)) = span(model, choose(&volumes, pick), sector, count) else { return Ok(false) };
@@ -248,6 +245,23 @@ fn span(model: &Model, id: Option<u32>, sector: u16, count: u8) -> Option<(u32, 
     let length = model.now[&id].content.len();
     let start = usize::from(sector) % length;
     Some((id, start..(start + usize::from(count)).min(length)))
+}
+
+/// Tells the model of a write when it has ended, whatever has ended it; one that was refused for want of space has changed nothing.
+struct Told<'m> {
+    model: &'m mut Model,
+    id: u32,
+    range: std::ops::Range<usize>,
+    tag: u64,
+    refused: bool,
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if !self.refused {
+            self.model.write(self.id, self.range.clone(), self.tag);
+        }
+    }
 }
 
 /// Zeroing and discarding are not all or nothing: what was done before the space ran out stays done.
