@@ -197,9 +197,7 @@ impl<'w> Cache<'w> {
     /// Marks the slot as used lately.
     #[inline]
     pub(crate) fn touch(&mut self, slot: Slot) {
-        if !self.flag(slot, USED) {
-            self.set_flag(slot, USED, true);
-        }
+        self.set_flag(slot, USED, true);
     }
 
     pub(crate) fn pin(&mut self, slot: Slot) {

@@ -34,7 +34,6 @@ impl Record {
     pub const SIZE: usize = 32;
 
     /// The record at `offset`.
-    #[inline]
     pub fn decode(bytes: &[u8], offset: usize) -> Self {
         let bytes = &array::<{ Self::SIZE }>(bytes, offset);
         Self {
