@@ -1,5 +1,8 @@
 //! Deleted branching points: which of them a merge has to look at again.
 
+// An interpreter takes minutes; `small_exploration.rs` is made for it.
+#![cfg(not(miri))]
+
 use cowl::{Attributes, BlockDevice, Error, FormatOptions, LayerFlags, LayerId, Merge, MountOptions, Pool, RamDisk};
 
 fn named(name: &str) -> Attributes<'_> {

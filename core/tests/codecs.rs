@@ -1,5 +1,8 @@
 //! The codecs and the arithmetic of the layout, number by number: what a round trip alone would not notice.
 
+// An interpreter takes minutes; `small_exploration.rs` is made for it.
+#![cfg(not(miri))]
+
 use std::collections::BTreeSet;
 
 use cowl::{

@@ -5,6 +5,9 @@
 //! change that is meant takes the new one. One that is not meant shows here first, however small it is: a block placed elsewhere, a
 //! read more, a record one byte off. Between all that a check must find nothing wrong.
 
+// An interpreter takes minutes; `small_exploration.rs` is made for it.
+#![cfg(not(miri))]
+
 #[path = "same_bytes/device.rs"]
 mod device;
 #[path = "same_bytes/history.rs"]
@@ -41,7 +44,6 @@ fn a_few_operations_on_a_small_pool() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "an interpreter takes minutes")]
 fn pools_of_small_blocks_with_the_least_memory() {
     let groups = Shape { blocks: 4096 * 2 + 100, pending: 12, journal_units: 16, sectors: 1500, ..SMALL };
     let levels = Shape { blocks: 4096 * 33 + 50, sectors: 1 << 40, ..SMALL };
@@ -52,7 +54,6 @@ fn pools_of_small_blocks_with_the_least_memory() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "an interpreter takes minutes")]
 fn pools_that_are_always_nearly_full() {
     let tight = Shape { blocks: 150, sectors: 60, ..SMALL };
     let longer = Shape { blocks: 240, sectors: 150, pending: 6, journal_units: 5, ..SMALL };
@@ -63,7 +64,6 @@ fn pools_that_are_always_nearly_full() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "an interpreter takes minutes")]
 fn pools_of_larger_blocks() {
     let medium = Shape { block_size: 1024, physical_size: 1024, pending: 9, spare_slots: 9, ..SMALL };
     let narrow = Shape { sectors: 300, ..LARGE };
@@ -76,7 +76,6 @@ fn pools_of_larger_blocks() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "an interpreter takes minutes")]
 fn pools_on_a_base_device() {
     let small = Shape { base: 45, ..SMALL };
     let large = Shape { base: 101, sectors: 130, ..LARGE };
@@ -84,7 +83,6 @@ fn pools_on_a_base_device() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "an interpreter takes minutes")]
 fn pools_on_devices_that_fail_now_and_then() {
     let often = Shape { failing: 97, ..SMALL };
     let seldom = Shape { failing: 211, block_size: 2048, pending: 12, journal_units: 9, ..SMALL };
@@ -92,7 +90,6 @@ fn pools_on_devices_that_fail_now_and_then() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "an interpreter takes minutes")]
 fn pools_that_grow() {
     let small = Shape { growing: true, blocks: 200, ..SMALL };
     let large = Shape { growing: true, blocks: 4096 * 31, sectors: 1 << 20, ..SMALL };
