@@ -75,7 +75,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         if !entry.is_block() && !base {
             return Ok(());
         }
-        self.write_part(&head, address, within, sectors, Source::Zeros)
+        self.write_part(&head, address, within, sectors, Source::Zeros, false)
     }
 }
 

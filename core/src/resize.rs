@@ -52,7 +52,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             return Ok(());
         }
         let shared = sectors % self.store.unit() != 0;
-        self.write_part_or_move(&head, address, within, spb.get() - within, Source::Zeros, shared)
+        self.write_part(&head, address, within, spb.get() - within, Source::Zeros, shared)
     }
 }
 

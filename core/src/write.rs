@@ -177,7 +177,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             } else {
                 let sectors = (spb.get() - within).min(left);
                 let part = bytes.get(..self.store.bytes_of(sectors)).unwrap_or(&[]);
-                self.write_part(&head, address, within, sectors, Source::Bytes(part))?;
+                self.write_part(&head, address, within, sectors, Source::Bytes(part), false)?;
                 sectors
             };
         }
@@ -218,20 +218,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         Ok(count * store.spb)
     }
 
-    /// Writes some sectors of one block.
+    /// Writes some sectors of one block; it is `moved` to a new block even if it could be written over.
     pub(crate) fn write_part(
-        &mut self,
-        head: &Head,
-        address: u64,
-        within: u64,
-        sectors: u64,
-        source: Source<'_>,
-    ) -> Result<(), D> {
-        self.write_part_or_move(head, address, within, sectors, source, false)
-    }
-
-    /// As [`write_part`](Self::write_part); `moved` to a new block even if the old one could be written over.
-    pub(crate) fn write_part_or_move(
         &mut self,
         head: &Head,
         address: u64,
