@@ -8,7 +8,7 @@ use super::{
     judge::{Bench, Broken},
     scenario::Scenario,
     token::Token,
-    walk::Violation,
+    walk::{Violation, Watch},
 };
 use crate::sim::{
     disk::Failed,
@@ -32,8 +32,8 @@ pub struct Faults {
 /// Images after a failed call that are looked at one by one.
 const LIMIT: u64 = 2000;
 
-/// Lets every device call of the last operation fail, once and for good.
-pub fn sweep(scenario: &Scenario, letters: &[u8], bench: &mut Bench) -> Faults {
+/// Lets every device call of the last operation fail, once and for good, unless somebody ends it.
+pub fn sweep(scenario: &Scenario, letters: &[u8], bench: &mut Bench, watch: &Watch) -> Faults {
     let mut faults = Faults::default();
     let ops = scenario.operations(letters);
     if ops.last() == Some(&Op::Kill) {
@@ -41,7 +41,7 @@ pub fn sweep(scenario: &Scenario, letters: &[u8], bench: &mut Bench) -> Faults {
     }
     for (for_good, kept) in [(false, true), (true, false), (true, true)] {
         let mut call = 0;
-        loop {
+        while !watch.over() {
             let fault = Fault { call, for_good, kept };
             match with_fault(scenario, &ops, fault, bench, &mut faults) {
                 Ok(true) => faults.calls += 1,

@@ -7,6 +7,7 @@ use super::{
     judge::{Bench, Broken},
     play::Played,
     scenario::Scenario,
+    walk::Watch,
 };
 use crate::sim::{
     model::{Model, Outcome},
@@ -28,6 +29,8 @@ pub struct Tally {
     pub sampled_cuts: u64,
     /// The first promise broken: at which cut, by which choices.
     pub broken: Option<(usize, Vec<u16>, Broken)>,
+    /// Somebody ended it before everything was seen.
+    pub stopped: bool,
 }
 
 /// A search through the images of one sequence.
@@ -41,6 +44,8 @@ pub struct Search<'a> {
     pub limit: usize,
     /// Another operation and another cut follow.
     pub second: bool,
+    /// Who may end it: one sequence can take minutes.
+    pub watch: &'a Watch,
 }
 
 /// One run: what was found first, and how many images it stands for.
@@ -66,6 +71,10 @@ impl Search<'_> {
             let model = if number == last { &played.after } else { &played.during };
             if let Err((choices, broken)) = self.images(played, number, cut, model, &mut tally, &mut point) {
                 tally.broken = Some((number, choices, broken));
+                return tally;
+            }
+            if tally.stopped {
+                // A commit point is judged over all images of all cuts.
                 return tally;
             }
         }
@@ -109,6 +118,10 @@ impl Search<'_> {
             tally.runs += 1;
             tally.exact = tally.exact.saturating_add(run.images);
             if !choices.advance() {
+                return Ok(());
+            }
+            if self.watch.over() {
+                tally.stopped = true;
                 return Ok(());
             }
             if runs == self.limit {

@@ -10,7 +10,7 @@ use super::{
     play::tagged,
     scenario::{Scenario, Seed, Shape},
     search::Search,
-    walk::{Bound, Violation},
+    walk::{Bound, Violation, Watch},
 };
 
 /// A failure, or any other image: where it begins, what is done, where the power fails, and what is lost.
@@ -66,7 +66,8 @@ impl Token {
         }
         let played =
             scenario.play(&ops, self.tearings, &mut bench.workspace).map_err(|what| Broken { promise: "O13", what })?;
-        let mut search = Search { scenario, bench, limit: usize::MAX, second: self.second };
+        let watch = &Watch::default();
+        let mut search = Search { scenario, bench, limit: usize::MAX, second: self.second, watch };
         search.one(&played, self.cut, &mut Choices::prescribed(&self.choices))
     }
 }
@@ -159,13 +160,14 @@ fn fail_again(
 ) -> Option<Violation> {
     let token = Token { letters: letters.to_vec(), fault: None, cut: 0, choices: Vec::new(), ..like.token.clone() };
     if like.token.fault.is_some() {
-        return errors::sweep(scenario, letters, bench).violations.pop();
+        return errors::sweep(scenario, letters, bench, &Watch::default()).violations.pop();
     }
     let played = match scenario.play(&scenario.operations(letters), token.tearings, &mut bench.workspace) {
         Ok(played) => played,
         Err(what) => return Some(Violation { token, broken: Broken { promise: "O13", what } }),
     };
-    let mut search = Search { scenario, bench, limit: bound.runs, second: token.second };
+    let watch = &Watch::default();
+    let mut search = Search { scenario, bench, limit: bound.runs, second: token.second, watch };
     let (cut, choices, broken) = search.sequence(&played).broken?;
     Some(Violation { token: Token { cut, choices, ..token }, broken })
 }

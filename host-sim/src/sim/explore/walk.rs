@@ -116,7 +116,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    fn over(&self) -> bool {
+    /// It was ended, or has come to its end.
+    pub(super) fn over(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.until.is_some_and(|until| Instant::now() > until)
     }
 }
@@ -218,11 +219,12 @@ impl Walk<'_> {
             self.report.workloads += 1;
             self.cuts(ops, &played);
             if ops.len() <= self.bound.errors {
-                let faults = super::errors::sweep(&self.scenario, ops, &mut self.bench);
+                let faults = super::errors::sweep(&self.scenario, ops, &mut self.bench, self.watch);
                 self.report.faults += faults.calls;
                 self.report.runs += faults.runs;
                 self.report.exact += faults.images;
                 self.report.violations.extend(faults.violations);
+                self.report.stopped |= self.watch.over();
             }
         }
         did
@@ -239,7 +241,8 @@ impl Walk<'_> {
 
     fn cuts(&mut self, ops: &[u8], played: &Played) {
         let second = ops.len() <= self.bound.second;
-        let mut search = Search { scenario: &self.scenario, bench: &mut self.bench, limit: self.bound.runs, second };
+        let Self { scenario, bench, watch, .. } = self;
+        let mut search = Search { scenario, bench, limit: self.bound.runs, second, watch };
         let tally = search.sequence(played);
         self.watch.runs.fetch_add(tally.runs, Ordering::Relaxed);
         self.report.cuts += tally.cuts;
@@ -247,6 +250,7 @@ impl Walk<'_> {
         self.report.exact = self.report.exact.saturating_add(tally.exact);
         self.report.sampled += tally.sampled;
         self.report.sampled_cuts += tally.sampled_cuts;
+        self.report.stopped |= tally.stopped;
         if let Some((cut, choices, broken)) = tally.broken {
             let token = Token { cut, second, choices, ..Token::new(&self.scenario, ops, self.tearings(ops)) };
             self.violation(Violation { token, broken });
