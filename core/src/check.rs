@@ -85,7 +85,8 @@ pub enum Finding {
         /// The count as it is.
         counted: u64,
     },
-    /// A slot of the superblock cannot be read; the pool lives on the others.
+    /// A slot of the superblock cannot be read; the pool lives on the others. A power cut during a checkpoint leaves that, and one of the
+    /// next two checkpoints writes the slot anew.
     SuperblockCopy {
         /// The slot, 0 to 3.
         slot: u8,

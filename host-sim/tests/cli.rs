@@ -247,6 +247,26 @@ fn damage_is_found_and_inspect_still_shows_the_rest() {
     assert!(bench.ok(&["inspect", "p.cowl"]).contains("DAMAGED"));
 }
 
+/// A power cut in the middle of a checkpoint tears a slot: nobody has to restore anything for that.
+#[test]
+fn a_torn_copy_of_the_superblock_is_told_and_is_no_damage() {
+    let bench = Bench::new(&["--size", "16M"]);
+    bench.ok(&["create", "p.cowl", "vm", "--size", "1M"]);
+    bench.ok(&["snapshot", "p.cowl", "vm", "--name", "a"]);
+    for slot in 0..4 {
+        flip(&bench.path("p.cowl"), slot * 4096 + 100);
+        let health = bench.json(&["check", "p.cowl"]);
+        assert_eq!((&health["clean"], &health["findings"]), (&true.into(), &0.into()), "{health}");
+        assert_eq!(health["unreadable_copies"], serde_json::json!([slot]));
+        assert!(bench.ok(&["check", "p.cowl"]).contains(&format!("slot {slot} of the superblock cannot be read")));
+        for name in ["b", "c"] {
+            bench.ok(&["snapshot", "p.cowl", "vm", "--name", name]);
+            bench.ok(&["delete", "p.cowl", name]);
+        }
+        assert_eq!(bench.json(&["check", "p.cowl"])["unreadable_copies"], serde_json::json!([]));
+    }
+}
+
 /// A journal that ended within a block was taken for a shorter one, and every node of the space map for damaged.
 #[test]
 fn inspect_finds_the_space_map_behind_a_journal_that_ends_within_a_block() {

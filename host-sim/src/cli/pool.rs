@@ -34,8 +34,10 @@ pub enum Records {
 /// What a check has found.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Examined {
-    /// Number of findings.
+    /// Number of findings, unreadable copies of the superblock left out.
     pub findings: u64,
+    /// Slots of the superblock that cannot be read while another can: what a power cut during a checkpoint leaves.
+    pub unreadable_copies: Vec<u8>,
     /// The first of them, in words.
     pub told: Vec<String>,
     /// Blocks in use.
@@ -283,12 +285,15 @@ impl AnyPool for HostPool<'_, '_> {
         let mut scratch = vec![0; memory];
         let mut examined = Examined::default();
         let mut tell = |finding: &Finding| {
-            if examined.told.len() < told {
+            if let Finding::SuperblockCopy { slot } = finding {
+                examined.unreadable_copies.push(*slot);
+            } else if examined.told.len() < told {
                 examined.told.push(format!("{finding:?}"));
             }
         };
         let sum = self.check_watched(&mut scratch, scrub, &mut tell, progress)?;
-        Ok(Examined { findings: sum.findings, blocks: sum.blocks, passes: sum.passes, ..examined })
+        let findings = sum.findings - examined.unreadable_copies.len() as u64;
+        Ok(Examined { findings, blocks: sum.blocks, passes: sum.passes, ..examined })
     }
 
     fn merge_step(&mut self, budget: u32) -> Result<Merge, Failure> {

@@ -1,11 +1,11 @@
 //! A filesystem of one file that can lose its power: writes that no fdatasync covered are kept, dropped or torn at a cut,
-//! and one of them can be stored by half.
+//! and one of them can be stored by half. Sockets may stand beside the file, as a server needs them.
 //!
 //! The kernel caches nothing (direct I/O), so the process that has the file open is real, and so are its system calls; only what
 //! lies below them is made up.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, UNIX_EPOCH},
@@ -22,6 +22,8 @@ use crate::sim::{Rng, garbage_byte};
 
 const NAME: &str = "disk";
 const FILE: INodeNo = INodeNo(2);
+/// Sockets are numbered from here on.
+const SOCKETS: u64 = 3;
 const SECTOR: usize = 512;
 /// Nothing is remembered by the kernel.
 const FORGET: Duration = Duration::ZERO;
@@ -93,7 +95,11 @@ pub struct CutDisk {
 }
 
 #[derive(Debug)]
-struct OneFile(Arc<Disk>);
+struct OneFile {
+    disk: Arc<Disk>,
+    /// Their names in the order in which they were made; none is one that was removed.
+    sockets: Mutex<Vec<Option<OsString>>>,
+}
 
 /// A disk that several threads know.
 #[derive(Debug, Default)]
@@ -117,7 +123,7 @@ impl CutDisk {
         let content = Arc::new(Disk { content: Mutex::new(content), gone: Condvar::new() });
         let mut options = Config::default();
         options.mount_options = vec![MountOption::FSName("cowl-cut".into()), MountOption::NoAtime];
-        let session = fuser::spawn_mount(OneFile(content.clone()), dir, &options)
+        let session = fuser::spawn_mount(OneFile { disk: content.clone(), sockets: Mutex::default() }, dir, &options)
             .map_err(|error| format!("{}: cannot mount by FUSE: {error}", dir.display()))?;
         Ok(Self { content, path: dir.join(NAME), _session: session })
     }
@@ -241,8 +247,11 @@ fn whole_sectors(offset: u64, length: u64) -> bool {
 
 impl OneFile {
     fn attributes(&self, ino: INodeNo) -> FileAttr {
-        let file = ino == FILE;
-        let size = if file { lock(&self.0).current.len() as u64 } else { 0 };
+        let (kind, perm, size) = match ino {
+            INodeNo::ROOT => (FileType::Directory, 0o700, 0),
+            FILE => (FileType::RegularFile, 0o600, lock(&self.disk).current.len() as u64),
+            _ => (FileType::Socket, 0o600, 0),
+        };
         FileAttr {
             ino,
             size,
@@ -251,8 +260,8 @@ impl OneFile {
             mtime: UNIX_EPOCH,
             ctime: UNIX_EPOCH,
             crtime: UNIX_EPOCH,
-            kind: if file { FileType::RegularFile } else { FileType::Directory },
-            perm: if file { 0o600 } else { 0o700 },
+            kind,
+            perm,
             nlink: 1,
             uid: rustix::process::getuid().as_raw(),
             gid: rustix::process::getgid().as_raw(),
@@ -261,14 +270,49 @@ impl OneFile {
             blksize: 4096,
         }
     }
+
+    fn sockets(&self) -> std::sync::MutexGuard<'_, Vec<Option<OsString>>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn socket(&self, name: &OsStr) -> Option<usize> {
+        self.sockets().iter().position(|socket| socket.as_deref() == Some(name))
+    }
+
+    fn found(&self, ino: INodeNo, reply: ReplyEntry) {
+        reply.entry(&FORGET, &self.attributes(ino), Generation(0));
+    }
 }
 
 impl Filesystem for OneFile {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         if parent == INodeNo::ROOT && name == NAME {
-            reply.entry(&FORGET, &self.attributes(FILE), Generation(0));
+            self.found(FILE, reply);
+        } else if let Some(socket) = self.socket(name) {
+            self.found(INodeNo(SOCKETS + socket as u64), reply);
         } else {
             reply.error(Errno::ENOENT);
+        }
+    }
+
+    fn mknod(&self, _: &Request, _: INodeNo, name: &OsStr, mode: u32, _: u32, _: u32, reply: ReplyEntry) {
+        if rustix::fs::FileType::from_raw_mode(mode) != rustix::fs::FileType::Socket {
+            return reply.error(Errno::EPERM);
+        }
+        let mut sockets = self.sockets();
+        let ino = INodeNo(SOCKETS + sockets.len() as u64);
+        sockets.push(Some(name.to_owned()));
+        drop(sockets);
+        self.found(ino, reply);
+    }
+
+    fn unlink(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        match self.socket(name) {
+            Some(socket) => {
+                self.sockets()[socket] = None;
+                reply.ok();
+            }
+            None => reply.error(Errno::EPERM),
         }
     }
 
@@ -315,7 +359,7 @@ impl Filesystem for OneFile {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let content = lock(&self.0);
+        let content = lock(&self.disk);
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.current.len());
         let end = start.saturating_add(size as usize).min(content.current.len());
         reply.data(&content.current[start..end]);
@@ -333,10 +377,10 @@ impl Filesystem for OneFile {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let mut content = lock(&self.0);
+        let mut content = lock(&self.disk);
         if !content.powered() {
             content.unanswered.push(Unanswered::Write(reply));
-            self.0.gone.notify_all();
+            self.disk.gone.notify_all();
         } else if let Some(stored) = content.write(offset, data) {
             reply.written(stored as u32);
         } else {
@@ -345,10 +389,10 @@ impl Filesystem for OneFile {
     }
 
     fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, offset: u64, length: u64, _: i32, reply: ReplyEmpty) {
-        let mut content = lock(&self.0);
+        let mut content = lock(&self.disk);
         if !content.powered() {
             content.unanswered.push(Unanswered::Other(reply));
-            self.0.gone.notify_all();
+            self.disk.gone.notify_all();
         } else if whole_sectors(offset, length) && content.store(offset, length, None) {
             reply.ok();
         } else {
@@ -357,13 +401,13 @@ impl Filesystem for OneFile {
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        let mut content = lock(&self.0);
+        let mut content = lock(&self.disk);
         if content.powered() {
             content.sync();
             reply.ok();
         } else {
             content.unanswered.push(Unanswered::Other(reply));
-            self.0.gone.notify_all();
+            self.disk.gone.notify_all();
         }
     }
 

@@ -42,6 +42,12 @@ impl Bench {
         bench
     }
 
+    /// The same commands from now on work on this file.
+    pub fn moved_to(mut self, pool: PathBuf) -> Self {
+        self.pool = pool;
+        self
+    }
+
     pub fn pool(&self) -> String {
         self.pool.display().to_string()
     }
@@ -53,7 +59,7 @@ impl Bench {
     /// Runs a command that must succeed.
     pub fn cowl(&self, args: &[&str]) -> String {
         let (code, out, err) = self.try_cowl(args);
-        assert_eq!(code, Some(0), "{args:?}: {err}");
+        assert_eq!(code, Some(0), "{args:?}: {out}{err}");
         out
     }
 
@@ -149,6 +155,13 @@ impl Server {
     /// Ends it by SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it by SIGKILL while something below it does not answer: `free` makes that answer.
+    pub fn kill_stuck(mut self, free: impl FnOnce()) {
+        self.signal(Signal::KILL);
+        free();
         self.child.wait().unwrap();
     }
 

@@ -24,7 +24,7 @@ Examples:
   cowl check p.cowl
   cowl check p.cowl --scrub
 
-Nothing is changed. Exit code 5 if anything was found. --scrub reads every data block, which finds unreadable places \
+Nothing is changed. Exit code 5 if anything was found; a copy of the superblock that a power cut tore is told and is no damage. --scrub reads every data block, which finds unreadable places \
 everywhere and silent damage in volumes with --integrity.")]
 pub struct Args {
     /// The pool
@@ -43,6 +43,7 @@ struct Health {
     clean: bool,
     findings: u64,
     told: Vec<String>,
+    unreadable_copies: Vec<u8>,
     blocks: u64,
     used: u64,
     passes: u64,
@@ -57,6 +58,13 @@ impl Report for Health {
         let hidden = self.findings.saturating_sub(self.told.len() as u64);
         if hidden > 0 {
             writeln!(out, "… and {hidden} more")?;
+        }
+        for slot in &self.unreadable_copies {
+            writeln!(
+                out,
+                "slot {slot} of the superblock cannot be read, as after a power cut during a checkpoint; another is whole, \
+                and this one is written anew by one of the next two checkpoints"
+            )?;
         }
         let data = if self.scrubbed { ", data read" } else { "" };
         let verdict = if self.clean { "clean".to_owned() } else { format!("{} findings", self.findings) };
@@ -94,6 +102,7 @@ fn check(ui: &Ui, pool: &mut dyn AnyPool, args: &Args) -> Result<Health, Failure
         clean: checked.findings == 0,
         findings: checked.findings,
         told: checked.told,
+        unreadable_copies: checked.unreadable_copies,
         blocks: checked.blocks,
         used: units.blocks(space.total - space.free),
         passes: checked.passes,
