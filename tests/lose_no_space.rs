@@ -118,6 +118,52 @@ fn a_guaranteed_volume_never_runs_out_whatever_the_thin_ones_take() {
     }
 }
 
+/// A cut through a map that belongs to layers below copies the nodes on its way, and those stay.
+#[test]
+fn making_volumes_smaller_takes_nothing_from_a_guaranteed_one() {
+    let (mut done, mut refused) = (0, 0);
+    for blocks in 420..440 {
+        let mut disk = small(3, blocks);
+        let mut workspace = vec![0; 1 << 16];
+        let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
+        let sure = pool.create(&named("sure"), 50, LayerFlags::GUARANTEED).unwrap();
+        let thin = pool.create(&named("thin"), 2000, LayerFlags::empty()).unwrap();
+        for sector in (0..2000).step_by(200) {
+            pool.write(thin, sector, &[1; 512]).unwrap();
+        }
+        let snapshot = pool.snapshot(thin, &named("s")).unwrap();
+        let clones = ["a", "b", "c", "d", "e", "f"].map(|name| {
+            let clone = pool.clone_snapshot(snapshot, &named(name), false);
+            clone.expect("there is room for a record")
+        });
+        fill(&mut pool, thin, 0);
+        pool.discard(thin, 0, blocks - 420).unwrap();
+        pool.checkpoint().unwrap();
+        for clone in clones {
+            match pool.resize(clone, 777) {
+                Ok(()) => done += 1,
+                Err(Error::NoSpace { missing }) => {
+                    assert!((1..=8).contains(&missing), "{missing}");
+                    assert_eq!(pool.layer(clone).unwrap().sectors, 2000);
+                    refused += 1;
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        for sector in 0..50 {
+            pool.write(sure, sector, &[7; 512]).expect("it was guaranteed");
+        }
+        // What owns its map can be made smaller at any time.
+        pool.resize(thin, 100).expect("it gives space back");
+        merge_all(&mut pool);
+        for clone in clones {
+            pool.resize(clone, 777).expect("there is space again");
+        }
+        clean(&mut pool);
+    }
+    assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
+}
+
 #[test]
 fn a_snapshot_that_would_break_a_guarantee_is_refused_with_what_is_missing() {
     let mut disk = small(3, 400);

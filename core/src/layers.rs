@@ -66,8 +66,14 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// A verb that takes space: what is left must still hold the reserve and every promise.
     pub(crate) fn check_room(&self) -> Outcome<(), D> {
+        self.check_free(self.sb.free)
+    }
+
+    /// The same of so many free blocks.
+    #[inline(never)]
+    pub(crate) fn check_free(&self, free: u64) -> Outcome<(), D> {
         let needed = self.reserve() + self.sb.guaranteed;
-        match needed.saturating_sub(self.sb.free) {
+        match needed.saturating_sub(free) {
             0 => Ok(()),
             missing => Err(refused(missing)),
         }
@@ -80,11 +86,7 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         // The new record's pages come out of the reserve, which has them for this.
         let pages = 4 * (u64::from(self.sb.catalog_height) + 3);
-        let needed = self.reserve() + self.sb.guaranteed;
-        match needed.saturating_sub(self.sb.free + self.sb.reclaimable + pages) {
-            0 => Ok(()),
-            missing => Err(refused(missing)),
-        }
+        self.check_free(self.sb.free + self.sb.reclaimable + pages)
     }
 
     pub(crate) fn live(&mut self, id: LayerId, kind: LayerKind) -> Outcome<Layer, D> {

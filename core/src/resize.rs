@@ -62,6 +62,8 @@ impl<D: BlockDevice> Store<'_, D> {
         let layer = self.live(volume, LayerKind::Volume)?;
         let blocks = self.spb.ceil(sectors);
         if sectors < layer.sectors {
+            let free = self.sb.free;
+            let limit = self.limit_for(layer.parent, layer.parent_epoch, blocks);
             self.expect_layers(1)?;
             let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == layer.parent;
             if layer.data + layer.nodes > 0 || merging {
@@ -73,9 +75,13 @@ impl<D: BlockDevice> Store<'_, D> {
                 self.put_below(volume.0, old, epoch)?;
             }
             let mut open = self.open(volume.0)?;
-            self.cut(&mut open, blocks)?;
+            let copies = self.cut(&mut open, blocks, limit)?;
             open.layer.sectors = sectors;
             self.save(&open);
+            if copies > 0 && !open.layer.flags.contains(LayerFlags::GUARANTEED) {
+                // No merge gives them back.
+                self.check_free(free.saturating_sub(copies.into()))?;
+            }
             return self.check_promises();
         }
         let mut open = self.open(volume.0)?;
@@ -115,19 +121,23 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    /// Removes every entry of a map from an address on. The volume owns nothing of it.
-    fn cut(&mut self, open: &mut Open, address: u64) -> Outcome<(), D> {
+    /// Removes every entry of a map from an address on. The volume owns nothing of it, and before it was closed only what was born after
+    /// `limit`: how many of the nodes that it gets now it did not have then.
+    fn cut(&mut self, open: &mut Open, address: u64, limit: u32) -> Outcome<u32, D> {
         let mut tree = Self::map_tree(open);
         let fan = self.span(1);
         let (mut holder, mut offset) = (tree.holder, tree.offset);
         if address >= self.span(tree.height) {
-            return Ok(());
+            return Ok(0);
         }
+        let mut copies = 0;
         let mut reached = tree.height;
         for level in (1..=tree.height).rev() {
-            if !self.held_entry(holder, offset).is_block() {
+            let entry = self.held_entry(holder, offset);
+            if !entry.is_block() {
                 break;
             }
+            copies += u32::from(entry.birth <= limit);
             let slot = self.node_mut(&mut tree, holder, offset)?;
             reached = level;
             let aligned = self.begins(level - 1, address);
@@ -143,6 +153,6 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         self.prune(&mut tree, address, reached)?;
         open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.nodes);
-        Ok(())
+        Ok(copies)
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Target; bytes of code of every call, and of a mount that only reads: the limit.
-const CODE: [(&str, u64, u64); 2] = [("thumbv7em-none-eabihf", 81_500, 19_700), ("thumbv6m-none-eabi", 90_500, 23_100)];
+const CODE: [(&str, u64, u64); 2] = [("thumbv7em-none-eabihf", 81_500, 19_700), ("thumbv6m-none-eabi", 90_800, 23_100)];
 /// What is aimed at.
 const CODE_AIM: (u64, u64) = (24 << 10, 8 << 10);
 /// Bytes of stack of the whole scenario, the pool in it.
