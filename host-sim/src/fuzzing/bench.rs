@@ -1,34 +1,52 @@
-//! Where runs take place: pools that were formatted once.
+//! Where runs take place: pools that were formatted once and brought into a state from which few operations reach much.
 
 use std::{cell::RefCell, fmt::Debug, rc::Rc};
 
 use cowl::{BlockDevice, Error, LayerFlags, Pool};
 
 use super::{flat::FlatDisk, input::Input};
-use crate::sim::{Config, Fate, Found, Image, Model, Prepared, SimDisk, find_again};
+use crate::sim::{
+    Config, Fate, Found, Image, Model, SimDisk,
+    explore::{Built, Seed},
+    find_again,
+};
 
-/// The pools that runs begin with.
+/// The pools that runs begin with. Two of them have the least memory, in which nothing stays.
 const SHAPES: [Config; 6] = [
     Config { blocks: 200, ..Config::TINY },
-    Config { blocks: 200, sectors: 40, ..Config::TINY },
-    Config { blocks: 200, flags: LayerFlags::INTEGRITY, ..Config::TINY },
+    Config { blocks: 200, sectors: 40, more_workspace: 1 << 13, ..Config::TINY },
+    Config { blocks: 200, flags: LayerFlags::INTEGRITY, more_workspace: 1 << 13, ..Config::TINY },
     Config { blocks: 500, flags: LayerFlags::GUARANTEED, ..Config::TINY },
-    Config { block_size: 1024, blocks: 200, sectors: 9, pending: 4, journal_units: 4, ..Config::TINY },
+    Config {
+        block_size: 1024,
+        blocks: 200,
+        sectors: 9,
+        pending: 4,
+        journal_units: 4,
+        more_workspace: 1 << 13,
+        ..Config::TINY
+    },
     Config {
         block_size: 2048,
         blocks: 200,
         sectors: 13,
         flags: LayerFlags::INTEGRITY,
-        more_workspace: 1 << 16,
+        more_workspace: 1 << 14,
         ..Config::TINY
     },
 ];
 
+/// The states that they are in: short runs must not spend themselves on getting anywhere.
+const STATES: [Seed; 7] =
+    [Seed::Empty, Seed::Diverged, Seed::Chain, Seed::HalfMerged, Seed::Branching, Seed::OneShort, Seed::Dirty];
+
+const STARTS: usize = SHAPES.len() * STATES.len();
+
 thread_local! {
-    static STARTS: RefCell<[Option<Rc<Start>>; SHAPES.len()]> = const { RefCell::new([const { None }; SHAPES.len()]) };
+    static PREPARED: RefCell<[Option<Rc<Start>>; STARTS]> = const { RefCell::new([const { None }; STARTS]) };
 }
 
-/// A pool with one volume, and the model of it.
+/// A pool in a state, and the model of it.
 pub(super) struct Start {
     pub(super) config: Config,
     disk: SimDisk,
@@ -41,13 +59,19 @@ pub(super) struct Start {
 impl Start {
     /// The one that a byte chooses.
     pub(super) fn of(choice: u8) -> Rc<Self> {
-        let number = usize::from(choice) % SHAPES.len();
-        STARTS
-            .with_borrow_mut(|starts| starts[number].get_or_insert_with(|| Rc::new(Self::new(SHAPES[number]))).clone())
+        let number = usize::from(choice) % STARTS;
+        let new = || Rc::new(Self::new(SHAPES[number % SHAPES.len()], STATES[number / SHAPES.len()]));
+        PREPARED.with_borrow_mut(|starts| starts[number].get_or_insert_with(new).clone())
     }
 
-    fn new(config: Config) -> Self {
-        let Prepared { disk, model, fresh } = Prepared::new(&config).expect("a shape with room for its volume");
+    fn new(mut config: Config, state: Seed) -> Self {
+        if state == Seed::OneShort {
+            // What fills it is read again and again.
+            config.blocks = if config.flags.contains(LayerFlags::GUARANTEED) { 180 } else { 116 };
+        }
+        let disk = SimDisk::new(config.sector_size, config.device_sectors());
+        let built = state.build(&config, disk.clone(), &mut config.workspace());
+        let Built { model, fresh } = built.expect("a shape that can be in any state");
         let mut bytes = vec![0; config.device_sectors() * config.sector_size];
         disk.clone().read(0, &mut bytes).expect("the whole disk");
         Self { config, disk, flat: FlatDisk::new(config.sector_size, bytes), model, fresh }
@@ -78,10 +102,14 @@ pub(super) fn play<E: Debug>(
     }
 }
 
-/// Everything that a pool shows, in the memory of what was seen before. That is spoilt first: what is not read again is no answer.
+/// Everything that a pool shows, in the memory of what was seen before. A byte of every sector is spoilt first: what is not read
+/// again is no answer.
 pub(super) fn look<D: BlockDevice>(pool: &mut Pool<'_, D>, seen: &mut Found) -> Result<(), Error<D::Error>> {
+    let sector_size = pool.info().sector_size as usize;
     for (_, bytes) in seen.values_mut() {
-        bytes.fill(0xee);
+        for first in bytes.iter_mut().step_by(sector_size) {
+            *first ^= 0xee;
+        }
     }
     find_again(pool, seen)
 }

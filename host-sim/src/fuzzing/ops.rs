@@ -6,21 +6,24 @@ use super::{
 };
 use crate::sim::{Found, Op, apply, leaves_nothing, mount, sound, text};
 
-/// The first byte has this bit: everything is compared after every operation, not only at the end of each mount. What that
-/// would find is found in a shorter history too, unless a later operation hides it.
-const LOOK: u8 = 0x40;
-/// The first byte has this bit: at the end the pool is checked, everything is deleted, and nothing may be left.
-const EMPTY: u8 = 0x80;
+/// The first byte chooses the start in its lower bits; the upper two say what is looked at beside the end of each mount.
+const UPPER: u8 = 6;
+/// Everything is compared after every operation. What that would find is found in a shorter history too, unless a later operation hides
+/// it.
+const LOOK: u8 = 2;
+/// At the end the pool is checked, everything is deleted, and nothing may be left.
+const EMPTY: u8 = 3;
 
 /// Runs the history that the bytes are; compares at the end of every mount, after the next one, and if the bytes say so after every
 /// operation.
 pub fn ops(data: &[u8]) {
     let mut input = Input::new(data);
     let choice = input.byte();
-    play(choice % LOOK, &mut input, |start, input, history| run(start, input, choice, history));
+    let start = choice & ((1 << UPPER) - 1);
+    play(start, &mut input, |start, input, history| run(start, input, choice >> UPPER, history));
 }
 
-fn run(start: &Start, input: &mut Input<'_>, choice: u8, history: &mut Vec<Op>) -> Result<(), String> {
+fn run(start: &Start, input: &mut Input<'_>, more: u8, history: &mut Vec<Op>) -> Result<(), String> {
     let size = start.config.sector_size;
     let disk = start.flat();
     let mut workspace = start.config.workspace();
@@ -46,7 +49,7 @@ fn run(start: &Start, input: &mut Input<'_>, choice: u8, history: &mut Vec<Op>) 
             if !killed {
                 apply(&mut pool, &mut model, op).map_err(text("operation"))?;
             }
-            if choice & LOOK != 0 {
+            if more == LOOK {
                 look(&mut pool, &mut seen).map_err(text("read"))?;
                 model.compare(&seen, size)?;
             }
@@ -57,7 +60,7 @@ fn run(start: &Start, input: &mut Input<'_>, choice: u8, history: &mut Vec<Op>) 
     let mut pool = mount(disk, &mut workspace).map_err(text("last mount"))?;
     look(&mut pool, &mut seen).map_err(text("last read"))?;
     model.adopt(&seen, size)?;
-    if choice & EMPTY == 0 {
+    if more != EMPTY {
         return Ok(());
     }
     sound(&mut pool, true)?;

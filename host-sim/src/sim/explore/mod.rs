@@ -39,6 +39,7 @@ pub use choices::Choices;
 pub use disk::{COUNTED, CrashDisk, Cut, Fault, TEARINGS};
 pub use judge::{Bench, Broken};
 pub use play::Played;
+pub(crate) use scenario::Built;
 pub use scenario::{Scenario, Seed, Shape};
 pub use token::{Token, narrate};
 pub use walk::{Bound, Report, Shard, Violation, Watch, explore};

@@ -10,6 +10,7 @@ use crate::sim::{
     disk::Sector,
     history::{Op, apply, found, mount, start},
     model::{Model, bytes_of},
+    verdict::text,
 };
 
 /// A shape of pool.
@@ -239,7 +240,8 @@ impl Scenario {
         let mut workspace = config.workspace();
         let blank = vec![None; config.device_sectors()];
         let disk = CrashDisk::new(config.sector_size, shape.physical_size(), Rc::new(blank), 0);
-        let model = build(&config, seed, &disk, &mut workspace).map_err(|why| format!("{shape}-{seed}: {why}"))?;
+        let state = seed.build(&config, disk.clone(), &mut workspace);
+        let Built { model, .. } = state.map_err(|why| format!("{shape}-{seed}: {why}"))?;
         let mut sectors = disk.sectors();
         match seed {
             Seed::BadSlot => damage_newest_slot(&mut sectors, &config),
@@ -262,27 +264,45 @@ impl Scenario {
     }
 }
 
-fn build(config: &Config, seed: Seed, disk: &CrashDisk, workspace: &mut [u8]) -> Result<Model, String> {
-    Pool::format(disk.clone(), workspace, &config.format()).map_err(|error| format!("format: {error}"))?;
-    let mut pool = mount(disk.clone(), workspace).map_err(|error| format!("mount: {error}"))?;
-    let mut model = start(&mut pool, config).map_err(|error| format!("create: {error}"))?;
-    model.unit = (pool.device().geometry().physical_size as usize / config.sector_size).max(1);
-    for op in seed.operations() {
-        apply(&mut pool, &mut model, op).map_err(|error| format!("{op:?}: {error}"))?;
+/// What a device holds that was brought into a state.
+pub(crate) struct Built {
+    /// What its pool shows when it is mounted.
+    pub(crate) model: Model,
+    /// Blocks that were free before there was a volume.
+    pub(crate) fresh: u64,
+}
+
+impl Seed {
+    /// Formats a device and brings the pool on it into this state; what only a change of bytes leads to is left to the caller.
+    pub(crate) fn build<D: BlockDevice>(self, config: &Config, disk: D, workspace: &mut [u8]) -> Result<Built, String> {
+        let mut disk = disk;
+        Pool::format(&mut disk, workspace, &config.format()).map_err(text("format"))?;
+        let mut pool = mount(disk, workspace).map_err(text("mount"))?;
+        let fresh = pool.space().free;
+        let mut model = start(&mut pool, config).map_err(text("create"))?;
+        model.unit = (pool.device().geometry().physical_size as usize / config.sector_size).max(1);
+        for op in self.operations() {
+            apply(&mut pool, &mut model, op).map_err(|error| format!("{op:?}: {error:?}"))?;
+        }
+        if matches!(self, Self::Full | Self::OneShort) {
+            fill(&mut pool, &mut model, config, self == Self::OneShort)?;
+        }
+        // The process ends without a word; what it wrote is on its way to the disk.
+        let mut pool = mount(pool.abandon(), workspace).map_err(text("mount"))?;
+        model.adopt(&found(&mut pool).map_err(text("read"))?, config.sector_size)?;
+        Ok(Built { model, fresh })
     }
-    if matches!(seed, Seed::Full | Seed::OneShort) {
-        fill(&mut pool, &mut model, config, seed == Seed::OneShort)?;
-    }
-    // The process ends without a word; what it wrote is on its way to the disk.
-    let mut pool = mount(pool.abandon(), workspace).map_err(|error| format!("mount: {error}"))?;
-    model.adopt(&found(&mut pool).map_err(|error| format!("read: {error}"))?, config.sector_size)?;
-    Ok(model)
 }
 
 /// A second volume takes what space there is.
-fn fill(pool: &mut Pool<'_, CrashDisk>, model: &mut Model, config: &Config, but_one: bool) -> Result<(), String> {
+fn fill<D: BlockDevice>(
+    pool: &mut Pool<'_, D>,
+    model: &mut Model,
+    config: &Config,
+    but_one: bool,
+) -> Result<(), String> {
     let spb = config.block_size as usize / config.sector_size;
-    let fail = |error: cowl::Error<_>| format!("filling: {error}");
+    let fail = |error: cowl::Error<_>| format!("filling: {error:?}");
     apply(pool, model, Op::Snapshot(0)).map_err(fail)?;
     apply(pool, model, Op::Clone(0)).map_err(fail)?;
     apply(pool, model, Op::Resize(1, (config.blocks * spb) as u16)).map_err(fail)?;
