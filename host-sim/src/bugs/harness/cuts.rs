@@ -243,8 +243,8 @@ pub(super) fn brim(seed: u64) -> Result<(), String> {
         for cut in &cuts[cuts.len().saturating_sub(LAST_WRITES)..] {
             let image = SimDisk::from_sectors(config.sector_size, cut.after_cut(|_| Fate::New));
             let mut pool = mount(image, &mut small).map_err(text("mount after a cut"))?;
-            // What has been discarded since may be there again, and what is new need not be there yet.
-            let there = written.iter().filter(|(place, _)| before.contains_key(place));
+            // What has been discarded since may be there again, also where it was written anew, and what is new need not be there yet.
+            let there = written.iter().filter(|(place, tag)| before.get(place) == Some(tag));
             let there = there.map(|(place, tag)| (*place, *tag)).collect();
             many::holds(&mut pool, &there, &before).map_err(|why| format!("after a cut: {why}"))?;
         }
