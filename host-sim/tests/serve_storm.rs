@@ -152,11 +152,10 @@ fn change_layers(
             break;
         }
         if snapshots.len() > SNAPSHOTS {
-            let oldest = &snapshots[usize::from(i % 2 == 1)].name;
-            if !works(&["delete", &bench.pool(), "--no-merge", oldest]) {
-                return vec![oldest.clone()];
+            let oldest = snapshots[usize::from(i % 2 == 1)].name.clone();
+            if !works(&["delete", &bench.pool(), "--no-merge", &oldest]) {
+                return vec![oldest];
             }
-            let oldest = oldest.clone();
             snapshots.retain(|snapshot| snapshot.name != oldest);
         }
     }

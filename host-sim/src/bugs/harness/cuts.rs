@@ -246,7 +246,7 @@ pub(super) fn brim(seed: u64) -> Result<(), String> {
             // What has been discarded since may be there again, also where it was written anew, and what is new need not be there yet.
             let there = written.iter().filter(|(place, tag)| before.get(place) == Some(tag));
             let there = there.map(|(place, tag)| (*place, *tag)).collect();
-            many::holds(&mut pool, &there, &before).map_err(|why| format!("after a cut: {why}"))?;
+            many::holds(&mut pool, &there).map_err(|why| format!("after a cut: {why}"))?;
         }
         before.clone_from(written);
         Ok(())

@@ -274,8 +274,12 @@ pub(crate) struct Built {
 
 impl Seed {
     /// Formats a device and brings the pool on it into this state; what only a change of bytes leads to is left to the caller.
-    pub(crate) fn build<D: BlockDevice>(self, config: &Config, disk: D, workspace: &mut [u8]) -> Result<Built, String> {
-        let mut disk = disk;
+    pub(crate) fn build<D: BlockDevice>(
+        self,
+        config: &Config,
+        mut disk: D,
+        workspace: &mut [u8],
+    ) -> Result<Built, String> {
         Pool::format(&mut disk, workspace, &config.format()).map_err(text("format"))?;
         let mut pool = mount(disk, workspace).map_err(text("mount"))?;
         let fresh = pool.space().free;

@@ -25,16 +25,12 @@ pub(in super::super) type Commit<'c, 'w, D> = &'c mut dyn FnMut(&mut Pool<'w, D>
 pub(in super::super) type Written = BTreeMap<(u32, u64), u64>;
 
 /// What there is to read, compared.
-pub(in super::super) fn holds<D: BlockDevice>(
-    pool: &mut Pool<'_, D>,
-    written: &Written,
-    before: &Written,
-) -> Result<(), String> {
-    for (place @ (volume, address), tag) in written {
+pub(in super::super) fn holds<D: BlockDevice>(pool: &mut Pool<'_, D>, written: &Written) -> Result<(), String> {
+    for ((volume, address), tag) in written {
         let mut bytes = [0; 512];
         pool.read(LayerId(*volume), *address, &mut bytes).map_err(text("read"))?;
         let found = value_of(&bytes);
-        if found != *tag && before.get(place).is_none_or(|old| found != *old) {
+        if found != *tag {
             return Err(format!("volume {volume} sector {address} is {found:x}, not {tag:x}"));
         }
     }
@@ -91,6 +87,6 @@ pub(in super::super) fn fill<'w, D: BlockDevice>(
             }
         }
     }
-    holds(pool, &content, &Written::new())?;
+    holds(pool, &content)?;
     sound(pool, true)
 }
