@@ -5,7 +5,11 @@ use cowl::{
 };
 use cowl_host::{
     real::{SHAPES, history, perform},
-    sim::{Prepared, mount, sound},
+    sim::{
+        Prepared,
+        faults::{Calls, Failing, Left, When},
+        mount, sound,
+    },
 };
 use cowl_tests::{CountedPool, SparseDisk, formatted, mounted, named};
 
@@ -279,6 +283,39 @@ fn what_if_begins_anew_when_the_pool_has_changed_in_between() {
         };
         assert_eq!(answer, pool.what_if_freed(&set).unwrap(), "after {steps} steps");
     }
+}
+
+#[test]
+fn what_if_begins_anew_after_an_error_of_the_device() {
+    let mut disk = SparseDisk::new(512, 2000 * 512);
+    let options = FormatOptions { pending: 8, journal_units: 3, ..FormatOptions::new(512, [1; 16]) };
+    let mut workspace = vec![0; 8 << 10];
+    Pool::format(&mut disk, &mut workspace, &options).unwrap();
+    let device = Failing::new(disk, Calls::Reads, When::NEVER);
+    let mut pool = Pool::mount(device, &mut workspace, &MountOptions::default()).unwrap();
+    let volume = pool.create(&named("v"), 300, LayerFlags::empty()).unwrap();
+    pool.write(volume, 0, &vec![1; 300 * 512]).unwrap();
+    let snapshot = pool.snapshot(volume, &named("s")).unwrap();
+    pool.write(volume, 0, &vec![2; 150 * 512]).unwrap();
+    pool.checkpoint().unwrap();
+    let set = [volume, snapshot];
+    let expected = pool.what_if_freed(&set).unwrap();
+    let mut failed = 0;
+    for read in 0..100 {
+        let mut question = pool.what_if(&set).unwrap();
+        pool.device_mut().plan(Calls::Reads, When::once(read), Left::Nothing);
+        let answer = loop {
+            match question.step(&mut pool, 3) {
+                Ok(None) => {}
+                Ok(Some(freed)) => break freed,
+                Err(Error::Device(_)) => failed += 1,
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+        pool.device_mut().plan(Calls::Reads, When::NEVER, Left::Nothing);
+        assert_eq!(answer, expected, "after an error of read {read}");
+    }
+    assert!(failed > 10, "{failed} reads failed");
 }
 
 #[test]

@@ -80,33 +80,23 @@ impl<D: BlockDevice> Store<'_, D> {
             match self.free_run(at, end)? {
                 None => self.window.searched = position_of_end,
                 Some(run) => {
-                    self.keep(run);
                     let group_end = ((run.0 >> self.layout.group_shift()) + 1) << self.layout.group_shift();
-                    self.refill_group(group_end.min(end))?;
+                    self.refill_group(run, group_end.min(end))?;
                 }
             }
         }
         Ok(())
     }
 
-    fn keep(&mut self, (first, length): (u64, u64)) {
-        let total = self.layout.total;
-        if self.window.add(first, length) {
-            self.window.searched = self.window.distance(first, total) + length;
-        }
-    }
-
-    /// Takes in more extents of the bitmap that the last one came from.
-    fn refill_group(&mut self, end: u64) -> Outcome<(), D> {
-        while !self.window.is_full() {
-            let at = (self.window.start + self.window.searched) % self.layout.total.max(1);
-            if at >= end || self.window.searched >= self.layout.total {
+    /// Takes in a run, and others of the same bitmap behind it.
+    fn refill_group(&mut self, first: (u64, u64), end: u64) -> Outcome<(), D> {
+        let mut found = Some(first);
+        while let Some((first, length)) = found {
+            if !self.window.add(first, length) {
                 break;
             }
-            match self.free_run(at, end)? {
-                Some(run) => self.keep(run),
-                None => break,
-            }
+            self.window.searched = self.window.distance(first, self.layout.total) + length;
+            found = if self.window.is_full() { None } else { self.free_run(first + length, end)? };
         }
         Ok(())
     }
@@ -219,7 +209,97 @@ fn free_bits(bytes: &[u8], from: u64, to: u64) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::free_bits;
+    use super::{SPARES_FULL, SPARES_LOW, free_bits};
+    use crate::{
+        Attributes, Error, FormatOptions, LayerFlags, MountOptions, Pool, RamDisk, bytes::index, format::SPARES,
+    };
+
+    const BLOCK: usize = 512;
+    /// Blocks of a group.
+    const GROUP: usize = 4096;
+    /// One group and a bit.
+    const TOTAL: usize = GROUP + 64;
+
+    /// Works with a pool of which so many blocks were written, every other of which is free again.
+    fn with_pool<R>(written: u64, work: impl FnOnce(&mut Pool<'_, RamDisk<'_>>) -> R) -> R {
+        let mut bytes = std::vec![0; TOTAL * BLOCK];
+        let mut memory = std::vec![0; 1 << 16];
+        let options = FormatOptions::new(512, [1; 16]);
+        Pool::format(RamDisk::new(&mut bytes), &mut memory, &options).unwrap();
+        let mut pool = Pool::mount(RamDisk::new(&mut bytes), &mut memory, &MountOptions::default()).unwrap();
+        let named = Attributes { name: "v", ..Attributes::default() };
+        let volume = pool.create(&named, 1 << 20, LayerFlags::empty()).unwrap();
+        for address in 0..written {
+            pool.write(volume, address, &[1; BLOCK]).unwrap();
+        }
+        for address in (0..written).step_by(2) {
+            pool.discard(volume, address, 1).unwrap();
+        }
+        pool.checkpoint().unwrap();
+        work(&mut pool)
+    }
+
+    /// Everything that one sweep gives out from a block on, until it says that there is no more.
+    fn sweep(pool: &mut Pool<'_, RamDisk<'_>>, start: usize, most: u64) -> std::vec::Vec<usize> {
+        let mut given = std::vec::Vec::new();
+        pool.store.window.restart(start as u64);
+        loop {
+            match pool.store.allocate(most) {
+                Ok((first, count)) => {
+                    assert!(count > 0 && count <= most && given.len() < TOTAL, "{count} blocks from {first}");
+                    given.extend((first..first + count).map(index));
+                }
+                Err(Error::NoSpace { .. }) => break,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        assert!(matches!(pool.store.allocate(1), Err(Error::NoSpace { .. })), "and there is none a second time");
+        given
+    }
+
+    #[test]
+    fn a_sweep_gives_out_every_free_block_once_wherever_it_begins() {
+        for written in [0, 24, 3000] {
+            with_pool(written, |pool| {
+                let expected = sweep(pool, 0, 1);
+                assert!(expected.is_sorted(), "from block 0 on a sweep goes upwards");
+                assert_eq!(expected.len() as u64, pool.store.durable.free - pool.store.durable.spares.len() as u64);
+                let fixed = index(pool.store.layout.fixed_in_group(1));
+                for start in [1, 40, GROUP - 1, GROUP, GROUP + fixed - 1, GROUP + fixed, GROUP + fixed + 1, TOTAL - 1] {
+                    for most in [1, 7, u64::MAX] {
+                        let given = sweep(pool, start, most);
+                        let (before, behind) = expected.split_at(expected.partition_point(|block| *block < start));
+                        assert!(given.iter().eq(behind.iter().chain(before)), "from {start}, {most} at a time");
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn spares_are_set_aside_while_there_are_few_of_them_and_enough_free_blocks() {
+        let plenty = 2 * SPARES as u64;
+        for (have, allocatable, expected) in [
+            (SPARES_LOW, plenty + 100, SPARES_LOW),
+            (SPARES_LOW - 1, plenty + 100, SPARES_FULL),
+            (0, plenty + 100, SPARES_FULL),
+            (0, plenty + 1, 1),
+            (0, plenty, 0),
+            (0, plenty - 1, 0),
+        ] {
+            with_pool(0, |pool| {
+                let store = &mut pool.store;
+                store.begin().unwrap();
+                while store.sb.spares.len() > have {
+                    store.sb.spares.pop();
+                }
+                store.durable.free = store.window.taken + allocatable;
+                store.refill_spares().unwrap();
+                assert_eq!(store.sb.spares.len(), expected, "{have} spares, {allocatable} blocks to be had");
+                assert_eq!(store.allocatable(), allocatable - (expected.max(have) - have) as u64);
+            });
+        }
+    }
 
     #[test]
     fn runs_of_clear_bits_are_found_exactly() {

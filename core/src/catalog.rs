@@ -9,8 +9,9 @@ use crate::{
     cache::Slot,
     device::BlockDevice,
     error::{Error, Object},
-    format::{Entry, Layer, RECORD_SIZE, SLOT_SIZE, height_for, height_limit, nodes_for},
+    format::{Entry, Layer, RECORD_SIZE, SLOT_SIZE, height_for, height_limit},
     store::{Outcome, Store, damaged},
+    tally::Tally,
     tree::Tree,
     types::{LayerFlags, LayerId, LayerKind},
 };
@@ -35,16 +36,6 @@ pub(crate) struct Open {
     offset: usize,
     pub(crate) layer: Layer,
     before: Tally,
-}
-
-/// What a record adds to the superblock's sums.
-#[derive(Debug, Clone, Copy, Default)]
-struct Tally {
-    guaranteed: u64,
-    reclaimable: u64,
-    layers: u32,
-    deleted: u32,
-    staged: u32,
 }
 
 impl Open {
@@ -220,34 +211,6 @@ impl<D: BlockDevice> Store<'_, D> {
             }
         }
         Ok(page + 1)
-    }
-
-    fn tally(&self, layer: &Layer) -> Tally {
-        if layer.id == 0 {
-            return Tally::default();
-        }
-        let deleted = layer.is_deleted();
-        let guaranteed = layer.flags.contains(LayerFlags::GUARANTEED) && !deleted && layer.kind == LayerKind::Volume;
-        Tally {
-            guaranteed: if guaranteed { self.promised(layer) } else { 0 },
-            reclaimable: if deleted && layer.children == 0 { layer.data + layer.nodes } else { 0 },
-            layers: 1,
-            deleted: u32::from(deleted),
-            staged: u32::from(layer.flags.contains(LayerFlags::STAGED)),
-        }
-    }
-
-    /// What a record adds to the blocks promised and to those that merge gives back.
-    pub(crate) fn sums_of(&self, layer: &Layer) -> (u64, u64) {
-        let tally = self.tally(layer);
-        (tally.guaranteed, tally.reclaimable)
-    }
-
-    /// Blocks that a guaranteed volume may still come to need: everything that it does not own yet.
-    fn promised(&self, layer: &Layer) -> u64 {
-        let blocks = self.spb.ceil(layer.sectors);
-        let nodes = nodes_for(blocks, layer.height, self.fan_shift());
-        blocks.saturating_sub(layer.data) + nodes.saturating_sub(layer.nodes)
     }
 
     /// A record, to be changed.

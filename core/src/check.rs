@@ -110,7 +110,7 @@ pub struct Checked {
 }
 
 /// The parts of a check that are the same all the time.
-struct Run<'r> {
+struct Checking<'r> {
     bitmap: &'r mut [u8],
     report: &'r mut dyn FnMut(&Finding),
     progress: &'r mut dyn FnMut(u64, u64),
@@ -138,7 +138,7 @@ struct Totals {
     height: u8,
 }
 
-impl Run<'_> {
+impl Checking<'_> {
     fn find(&mut self, finding: &Finding) {
         self.sum.findings += 1;
         crate::logging::event!(warn, "check: {:?}", finding);
@@ -199,7 +199,7 @@ impl Run<'_> {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
-    fn check_pass(&mut self, run: &mut Run<'_>) -> Outcome<(), D> {
+    fn check_pass(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
         let mut totals = Totals::default();
         for at in 0..self.sb.spares.len() {
             let Some(block) = self.sb.spares.get(at) else { continue };
@@ -228,7 +228,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// What the superblock says of all layers together.
-    fn check_sums(&mut self, run: &mut Run<'_>, totals: &Totals) {
+    fn check_sums(&mut self, run: &mut Checking<'_>, totals: &Totals) {
         let sb = self.sb;
         run.sum.layers = u64::from(totals.layers);
         run.count("layer records", None, u64::from(sb.layers), u64::from(totals.layers));
@@ -243,7 +243,7 @@ impl<D: BlockDevice> Store<'_, D> {
         run.sum.blocks = totals.used.saturating_sub(spares);
     }
 
-    fn check_superblocks(&mut self, run: &mut Run<'_>) {
+    fn check_superblocks(&mut self, run: &mut Checking<'_>) {
         for slot in 0..4u8 {
             let result = self.read_scratch(u64::from(slot));
             let valid = result.is_ok() && Superblock::decode(self.scratch, self.checksum).is_some();
@@ -294,7 +294,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         let (total, part) = (store.layout.total, wide(scratch.len()) * 8);
         let walks = total / part.max(1) + u64::from(!total.is_multiple_of(part.max(1)));
         let visits = total.saturating_sub(store.sb.free).saturating_mul(walks);
-        let mut run = Run {
+        let mut run = Checking {
             bitmap: scratch,
             report,
             progress,

@@ -62,7 +62,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
                 continue;
             }
             let sector = from.max(address * spb);
-            let extent = self.extent(b, sector)?;
+            let extent = self.store.extent(b, sector)?;
             let most = spb.ceil(sector + extent.count) - address;
             let mut blocks = 1;
             while blocks < most && self.store.compare(&of_a, &of_b, address + blocks)? == (true, 1) {

@@ -129,6 +129,7 @@ mod recover;
 mod resize;
 mod space;
 mod store;
+mod tally;
 mod transfer;
 mod tree;
 mod trim;

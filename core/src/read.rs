@@ -135,11 +135,23 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// Changes nothing.
     pub fn extent(&mut self, layer: LayerId, sector: u64) -> Result<Extent, D> {
-        let head = self.store.head(layer)?;
+        self.store.extent(layer, sector)
+    }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// Sectors of the base device that show through a layer: none through an attachment.
+    pub(crate) fn base_sectors(&self, head: &Head) -> u64 {
+        if head.kind == LayerKind::Attachment { 0 } else { self.sb.base.sectors }
+    }
+
+    /// The extent of a layer that begins at `sector`.
+    pub(crate) fn extent(&mut self, layer: LayerId, sector: u64) -> Result<Extent, D> {
+        let head = self.head(layer)?;
         check_range(&head, sector, 1)?;
-        let spb = self.store.spb;
+        let spb = self.spb;
         let (address, within) = (sector / spb, sector % spb);
-        let run = self.store.run(&head, address, spb.ceil(head.sectors) - address)?;
+        let run = self.run(&head, address, spb.ceil(head.sectors) - address)?;
         let count = (run.count * spb - within).min(head.sectors - sector);
         let kind = if run.entry.is_block() {
             ExtentKind::Data { sector: run.entry.block * spb + within }
@@ -149,13 +161,6 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             ExtentKind::Zero
         };
         Ok(Extent { sector, count, kind })
-    }
-}
-
-impl<D: BlockDevice> Store<'_, D> {
-    /// Sectors of the base device that show through a layer: none through an attachment.
-    pub(crate) fn base_sectors(&self, head: &Head) -> u64 {
-        if head.kind == LayerKind::Attachment { 0 } else { self.sb.base.sectors }
     }
 }
 

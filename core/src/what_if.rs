@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Object},
     format::{Entry, Layer, MAX_HEIGHT},
     pool::{Pool, Result},
-    store::{Outcome, Store},
+    store::Store,
     types::{Delta, LayerFlags, LayerId, LayerKind},
     walk::{Owned, Walk},
 };
@@ -18,8 +18,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct WhatIf<'s> {
     set: &'s [LayerId],
-    /// The generation whose trees are being walked.
-    generation: u64,
+    /// The generation whose trees are being walked; none after a step that came to no end.
+    generation: Option<u64>,
     /// The layer being walked, and the next to look at.
     walking: Option<Going>,
     next: u32,
@@ -43,11 +43,11 @@ struct Going {
 
 impl<'s> WhatIf<'s> {
     fn new(set: &'s [LayerId], generation: u64) -> Self {
-        Self { set, generation, walking: None, next: 1, freed: Delta::default() }
+        Self { set, generation: Some(generation), walking: None, next: 1, freed: Delta::default() }
     }
 
     /// Works on the answer for about `budget` device reads: `None` if there is more to do, the answer at the end. It is the answer for
-    /// the pool as it is then: after a checkpoint in between the work begins anew.
+    /// the pool as it is then: after a checkpoint in between, or an error, the work begins anew.
     ///
     /// # Errors
     /// [`Error::NoSuchLayer`]; the device's.
@@ -57,10 +57,17 @@ impl<'s> WhatIf<'s> {
         B: BlockDevice<Error = D::Error>,
     {
         let store = &mut pool.store;
-        if self.generation != store.durable.generation {
+        let generation = store.durable.generation;
+        if self.generation.take() != Some(generation) {
             // The trees that were being walked may be gone, and their blocks something else.
-            *self = Self::new(self.set, store.durable.generation);
+            *self = Self { generation: None, ..Self::new(self.set, generation) };
         }
+        let found = self.work(store, budget)?;
+        self.generation = Some(generation);
+        Ok(found)
+    }
+
+    fn work<D: BlockDevice>(&mut self, store: &mut Store<'_, D>, budget: u32) -> Result<Option<Delta>, D> {
         let end = store.stats.reads + u64::from(budget.max(1));
         let mut looked = 0;
         while store.stats.reads < end && looked < budget.max(1) {
@@ -150,23 +157,25 @@ impl<'s> WhatIf<'s> {
     }
 
     fn is_shared<D: BlockDevice>(&self, store: &mut Store<'_, D>, going: &Going, owned: &Owned) -> Result<bool, D> {
-        let same = |store: &mut Store<'_, D>, root: Entry, height: u8| -> Outcome<bool, D> {
-            Ok(store.entry_at(root, height, owned.level, owned.address, Object::MapNode)?.same(&owned.entry))
-        };
         for (root, height) in &going.heirs {
-            if same(store, *root, *height)? {
+            if Self::holds(store, *root, *height, owned)? {
                 return Ok(true);
             }
         }
         let mut next = going.more;
         while next != 0 {
             let Some((heir, _)) = self.next_heir(store, going, next)? else { break };
-            if same(store, heir.root, heir.height)? {
+            if Self::holds(store, heir.root, heir.height, owned)? {
                 return Ok(true);
             }
             next = heir.id + 1;
         }
         Ok(false)
+    }
+
+    /// The map of this root has the same there.
+    fn holds<D: BlockDevice>(store: &mut Store<'_, D>, root: Entry, height: u8, owned: &Owned) -> Result<bool, D> {
+        Ok(store.entry_at(root, height, owned.level, owned.address, Object::MapNode)?.same(&owned.entry))
     }
 
     /// Looks at one thing that the layer owns.

@@ -123,8 +123,8 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut count = 1;
         while count < most {
             let ahead = Demand { blocks: (count + 1) * per_block, items: index(count + 1), ..Demand::default() };
-            let fresh = matches!(self.place(head, address + count)?, Place::Fresh { .. });
-            if !fresh || !self.fits(&ahead) {
+            let place = self.place(head, address + count)?;
+            if !matches!(place, Place::Fresh { .. }) || !self.fits(&ahead) {
                 break;
             }
             count += 1;

@@ -48,7 +48,7 @@ fn pools_of_small_blocks_with_the_least_memory() {
     let groups = Shape { blocks: 4096 * 2 + 100, pending: 12, journal_units: 16, sectors: 1500, ..SMALL };
     let levels = Shape { blocks: 4096 * 33 + 50, sectors: 1 << 40, ..SMALL };
     come_down_to(
-        &[0xb5db_7a42, 0x0a26_80a9, 0x0808_a1f8, 0xddc1_32df, 0x859e_badb, 0xa02f_02ce],
+        &[0x23ec_127d, 0x0a26_80a9, 0x0808_a1f8, 0xddc1_32df, 0x859e_badb, 0xa02f_02ce],
         &[(2, SMALL), (3, SMALL), (4, groups), (5, groups), (6, levels), (7, levels)],
     );
 }
@@ -58,7 +58,7 @@ fn pools_that_are_always_nearly_full() {
     let tight = Shape { blocks: 150, sectors: 60, ..SMALL };
     let longer = Shape { blocks: 240, sectors: 150, pending: 6, journal_units: 5, ..SMALL };
     come_down_to(
-        &[0x5b45_5934, 0x5a1f_4784, 0xaa65_45a9, 0x027f_71ab],
+        &[0x81d0_015e, 0x32f5_978b, 0x26a0_d7ea, 0x450c_beaf],
         &[(8, tight), (9, tight), (10, longer), (11, longer)],
     );
 }
@@ -70,7 +70,7 @@ fn pools_of_larger_blocks() {
     let wide = Shape { physical_size: 4096, sectors: 3000, ..LARGE };
     let native = Shape { sector_size: 4096, physical_size: 4096, sectors: 60, ..LARGE };
     come_down_to(
-        &[0xf52e_b8fb, 0xb122_33b4, 0x2b6c_8169, 0xbbec_5771, 0xa46f_3153, 0x9f8d_8c0f],
+        &[0x5654_8278, 0xb122_33b4, 0x2b6c_8169, 0xbbec_5771, 0xa46f_3153, 0x9f8d_8c0f],
         &[(12, medium), (13, medium), (14, narrow), (15, narrow), (16, wide), (17, native)],
     );
 }
@@ -79,7 +79,7 @@ fn pools_of_larger_blocks() {
 fn pools_on_a_base_device() {
     let small = Shape { base: 45, ..SMALL };
     let large = Shape { base: 101, sectors: 130, ..LARGE };
-    come_down_to(&[0xf58f_33e6, 0xecf0_7f44], &[(18, small), (19, large)]);
+    come_down_to(&[0xb435_0520, 0xecf0_7f44], &[(18, small), (19, large)]);
 }
 
 #[test]

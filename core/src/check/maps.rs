@@ -3,7 +3,7 @@
 //! Each block that is visited is marked as used and counted; a tree that leads back to itself ends the walk when there are more of
 //! them than the pool has blocks.
 
-use super::{Finding, Run, Totals};
+use super::{Checking, Finding, Totals};
 use crate::{
     bytes::index,
     device::BlockDevice,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl<D: BlockDevice> Store<'_, D> {
-    pub(super) fn check_catalog_nodes(&mut self, run: &mut Run<'_>, totals: &mut Totals) -> Outcome<(), D> {
+    pub(super) fn check_catalog_nodes(&mut self, run: &mut Checking<'_>, totals: &mut Totals) -> Outcome<(), D> {
         // The catalog is walked like a map that owns everything; its pages are where a map has data.
         let tree = Layer { root: self.sb.catalog, height: self.sb.catalog_height, ..Layer::FREE };
         let mut walk = Walk::new(&tree);
@@ -32,7 +32,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// The next block that a tree owns, marked; none at its end.
     fn next_owned(
         &mut self,
-        run: &mut Run<'_>,
+        run: &mut Checking<'_>,
         walk: &mut Walk,
         what: Object,
         totals: &mut Totals,
@@ -47,7 +47,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(Some(owned))
     }
 
-    pub(super) fn check_layer(&mut self, run: &mut Run<'_>, layer: &Layer, totals: &mut Totals) -> Outcome<(), D> {
+    pub(super) fn check_layer(&mut self, run: &mut Checking<'_>, layer: &Layer, totals: &mut Totals) -> Outcome<(), D> {
         let id = Some(LayerId(layer.id));
         totals.layers += 1;
         totals.deleted += u32::from(layer.is_deleted());
@@ -82,7 +82,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The counts of what a layer owns. While a merge runs, the child owns below the front what the parent still counts.
-    fn check_counts(&mut self, run: &mut Run<'_>, layer: &Layer, data: u64, nodes: u64) {
+    fn check_counts(&mut self, run: &mut Checking<'_>, layer: &Layer, data: u64, nodes: u64) {
         if self.is_merging(layer) {
             return;
         }
@@ -97,7 +97,13 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// What a node leads to and the layer does not own, its parent has in the same place: nobody else keeps it from being freed.
-    fn check_inherited(&mut self, run: &mut Run<'_>, layer: &Layer, parent: &Layer, node: &Owned) -> Outcome<(), D> {
+    fn check_inherited(
+        &mut self,
+        run: &mut Checking<'_>,
+        layer: &Layer,
+        parent: &Layer,
+        node: &Owned,
+    ) -> Outcome<(), D> {
         for i in 0..1u64 << self.fan_shift() {
             let slot = self.load(&node.entry, Object::MapNode)?;
             let entry = self.entry_in(slot, index(i) * Entry::SIZE);
@@ -110,7 +116,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// An entry that is inherited, and what the parent has.
     fn check_same(
         &mut self,
-        run: &mut Run<'_>,
+        run: &mut Checking<'_>,
         layer: &Layer,
         parent: &Layer,
         level: u8,
@@ -133,7 +139,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// One thing that a layer owns, and what it leads to is compared with the parent; false if nothing below it can be looked at.
     fn check_owned(
         &mut self,
-        run: &mut Run<'_>,
+        run: &mut Checking<'_>,
         layer: &Layer,
         parent: Option<&Layer>,
         owned: &Owned,

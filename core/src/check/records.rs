@@ -3,7 +3,7 @@
 //! Children and attachments are counted in the memory that the caller handed in, 12 bytes for a layer: children, exclusive or of
 //! their numbers, attachments. If the layers are more than fit, the catalog is read again for each part.
 
-use super::Run;
+use super::Checking;
 use crate::{
     bytes::{index, put_u32, u32_at, wide},
     device::BlockDevice,
@@ -19,7 +19,7 @@ const TALLY: usize = 12;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// What a record says of itself and of its parent.
-    pub(super) fn check_record(&mut self, run: &mut Run<'_>, layer: &Layer) -> Outcome<(), D> {
+    pub(super) fn check_record(&mut self, run: &mut Checking<'_>, layer: &Layer) -> Outcome<(), D> {
         let id = layer.id;
         run.field(id, "flags", layer.flags.bits(), possible_flags(layer).bits());
         let closed = layer.is_deleted() || layer.kind == LayerKind::Snapshot;
@@ -38,7 +38,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.check_owner(run, layer)
     }
 
-    fn check_parent(&mut self, run: &mut Run<'_>, layer: &Layer) -> Outcome<(), D> {
+    fn check_parent(&mut self, run: &mut Checking<'_>, layer: &Layer) -> Outcome<(), D> {
         if layer.parent == 0 {
             run.field(layer.id, "parent_epoch", layer.parent_epoch, 0u32);
             return Ok(());
@@ -53,7 +53,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    fn check_owner(&mut self, run: &mut Run<'_>, layer: &Layer) -> Outcome<(), D> {
+    fn check_owner(&mut self, run: &mut Checking<'_>, layer: &Layer) -> Outcome<(), D> {
         let attached =
             layer.kind == LayerKind::Attachment && !layer.is_deleted() && !layer.flags.contains(LayerFlags::STAGED);
         if !attached {
@@ -83,7 +83,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// What records say of their children and attachments, and the superblock of the merge in progress.
-    pub(super) fn check_relations(&mut self, run: &mut Run<'_>) -> Outcome<(), D> {
+    pub(super) fn check_relations(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
         match self.check_all_relations(run) {
             // Where the catalog cannot be read is reported by the walk over its nodes.
             Err(Error::Corrupt { what: Object::Catalog | Object::Layer, .. }) => Ok(()),
@@ -91,7 +91,7 @@ impl<D: BlockDevice> Store<'_, D> {
         }
     }
 
-    fn check_all_relations(&mut self, run: &mut Run<'_>) -> Outcome<(), D> {
+    fn check_all_relations(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
         self.check_merge(run)?;
         let part = u32::try_from(run.bitmap.len() / TALLY).unwrap_or(u32::MAX);
         let mut next = 1;
@@ -109,7 +109,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Counts the children and attachments of the layers from `first` to `end`.
-    fn count_relations(&mut self, run: &mut Run<'_>, first: u32, end: u32) -> Outcome<(), D> {
+    fn count_relations(&mut self, run: &mut Checking<'_>, first: u32, end: u32) -> Outcome<(), D> {
         run.bitmap.fill(0);
         let mut next = 1;
         while let Some(layer) = self.record_from(next)? {
@@ -133,7 +133,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    fn check_relations_of(&mut self, run: &mut Run<'_>, layer: &Layer, at: usize) -> Outcome<(), D> {
+    fn check_relations_of(&mut self, run: &mut Checking<'_>, layer: &Layer, at: usize) -> Outcome<(), D> {
         let children = u32_at(run.bitmap, at);
         run.count("children", Some(crate::LayerId(layer.id)), layer.children.into(), children.into());
         run.field(layer.id, "child_xor", layer.child_xor, u32_at(run.bitmap, at + 4));
@@ -148,7 +148,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The length of a layer's list of attachments, at most one more than it can have; none if the list is broken.
-    fn check_chain(&mut self, run: &mut Run<'_>, owner: &Layer, most: u32) -> Outcome<Option<u32>, D> {
+    fn check_chain(&mut self, run: &mut Checking<'_>, owner: &Layer, most: u32) -> Outcome<Option<u32>, D> {
         let (mut holder, mut field, mut next) = (owner.id, "first_attachment", owner.first_attachment);
         let mut length = 0;
         while next != 0 && length <= most {
@@ -173,7 +173,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(Some(length))
     }
 
-    fn check_merge(&mut self, run: &mut Run<'_>) -> Outcome<(), D> {
+    fn check_merge(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
         let merge = self.sb.merge;
         if merge.mode == MergeMode::None {
             return Ok(());

@@ -3,7 +3,7 @@
 //! Walks the whole tree without trusting a count in it: a subtree that is called full is looked at too. Every bitmap is compared
 //! with what the walk over the maps has collected, and every entry's count of free blocks with a recount of the bitmaps below.
 
-use super::{Finding, Run};
+use super::{Checking, Finding};
 use crate::{
     bytes::{Power, index, u8_at},
     cache::Slot,
@@ -37,7 +37,7 @@ impl Node {
 
 impl<D: BlockDevice> Store<'_, D> {
     /// Compares the space map with the blocks of this pass; the first pass counts what is free below every entry.
-    pub(super) fn check_space(&mut self, run: &mut Run<'_>) -> Outcome<(), D> {
+    pub(super) fn check_space(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
         let mut path: heapless::Vec<Node, LEVELS> = heapless::Vec::new();
         let _ = path.push(Node::new(self.layout.levels(), 0, self.durable.space));
         while let Some(mut node) = path.pop() {
@@ -61,7 +61,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The next child to visit; none if the node is done.
-    fn check_space_node(&mut self, run: &mut Run<'_>, node: &mut Node) -> Outcome<Option<Node>, D> {
+    fn check_space_node(&mut self, run: &mut Checking<'_>, node: &mut Node) -> Outcome<Option<Node>, D> {
         let (first, end) = self.layout.space_range(node.level, node.position);
         if !run.first_pass() && (end <= run.from || first >= run.to) {
             return Ok(None);
@@ -98,7 +98,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Compares one bitmap (none: never written) with what was collected; its free blocks, as far as they were looked at.
-    fn check_bitmap(&mut self, run: &mut Run<'_>, group: u64, slot: Option<Slot>) -> u64 {
+    fn check_bitmap(&mut self, run: &mut Checking<'_>, group: u64, slot: Option<Slot>) -> u64 {
         let (start, end) = self.layout.space_range(0, group);
         let fixed = self.layout.fixed_in_group(group);
         let whole = run.first_pass() && slot.is_some();
@@ -126,7 +126,7 @@ fn bits_below(count: u64) -> u8 {
     if count >= 8 { 0xff } else { (1 << count) - 1 }
 }
 
-fn report(run: &mut Run<'_>, first: u64, stored: u8, seen: u8) {
+fn report(run: &mut Checking<'_>, first: u64, stored: u8, seen: u8) {
     if stored == seen {
         return;
     }

@@ -31,7 +31,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/admit.rs": "let promised = «self.sb.guaranteed.saturating_sub(self.reserve_used).saturating_sub(demand.promised)»;" => "0"
     }
     80 "A3" "nodes are not promised to guaranteed volumes" {
-        "core/src/catalog.rs": "blocks.saturating_sub(layer.data) + «nodes.saturating_sub(layer.nodes)»" => "0"
+        "core/src/tally.rs": "blocks.saturating_sub(layer.data) + «nodes.saturating_sub(layer.nodes)»" => "0"
     }
     81 "A3" "a snapshot of a guaranteed volume is not refused for want of space" {
         "core/src/layers.rs": "«self.check_room()?;»\n        Ok(LayerId(first))" => ""
@@ -50,5 +50,8 @@ pub(super) const BUGS: &[Bug] = bugs! {
     }
     86 "I2" "a new spare is not marked in the space map" {
         "core/src/allocate.rs": "«self.space_mark(block, true)?;\n            self.sb.free += 1;»" => ""
+    }
+    162 "A3" "what a volume made smaller copies is taken from what is promised to others" {
+        "core/src/resize.rs": "«self.check_free(free.saturating_sub(copies.into()))?;»" => ""
     }
 };

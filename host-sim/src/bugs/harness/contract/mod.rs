@@ -30,11 +30,12 @@ type Part<'a> = (&'a str, &'a dyn Fn() -> Result<(), String>);
 
 /// Every part once, while there is time.
 pub(super) fn round(medium: &impl Medium, seed: u64, clock: &Clock) -> Result<(), String> {
-    let parts: [Part<'_>; 9] = [
+    let parts: [Part<'_>; 10] = [
         ("operations on layers", &|| verbs::run(medium, seed)),
         ("a base device", &|| base::run(medium, seed)),
         ("a full pool", &|| thin::run(medium, seed)),
         ("a guaranteed volume", &|| promised::run(medium, seed)),
+        ("a guaranteed volume beside smaller ones", &|| promised::beside_smaller(medium, seed)),
         ("a sparse volume", &|| sparse::run(medium, seed)),
         ("merge in small steps", &|| merging::run(medium, seed)),
         ("sizes", &|| sizes::run(medium, seed)),

@@ -1,4 +1,4 @@
-//! A guaranteed volume beside thin ones on a pool that they fill: it never runs out of space.
+//! A guaranteed volume beside thin ones on a pool that they fill: it never runs out of space, whatever is done to them.
 
 use cowl::{Attributes, Error, LayerFlags, LayerId, Pool};
 
@@ -62,6 +62,37 @@ pub(super) fn run(medium: &impl Medium, seed: u64) -> Result<(), String> {
     content.fill(7);
     pool.write(promised, 0, &filled(7, promised_sectors)).map_err(text("everything that was promised"))?;
     same(&values(&mut pool, promised, promised_sectors).map_err(text("read"))?, &content)?;
+    sound(&mut pool, true)
+}
+
+/// Clones whose maps belong to layers below are made smaller in a full pool: each copies nodes that no merge gives back.
+pub(super) fn beside_smaller(medium: &impl Medium, seed: u64) -> Result<(), String> {
+    const SECTORS: u64 = 2000;
+    let spare = seed % 20;
+    let config = Config { blocks: 420 + spare as usize, ..Config::TINY };
+    let disk = medium.disk(config.sector_size, config.device_sectors())?;
+    let mut workspace = config.workspace();
+    Pool::format(disk.open()?, &mut workspace, &config.format()).map_err(text("format"))?;
+    let mut pool = mount(disk.open()?, &mut workspace).map_err(text("mount"))?;
+    let promised = pool.create(&named("promised"), 50, LayerFlags::GUARANTEED).map_err(text("create"))?;
+    let thin = pool.create(&named("thin"), SECTORS, LayerFlags::empty()).map_err(text("create"))?;
+    (0..SECTORS).step_by(200).try_for_each(|at| pool.write(thin, at, &filled(3, 1))).map_err(text("write"))?;
+    let snapshot = pool.snapshot(thin, &named("s")).map_err(text("snapshot"))?;
+    let mut clones = Vec::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        clones.push(pool.clone_snapshot(snapshot, &named(name), false).map_err(text("clone"))?);
+    }
+    (0..SECTORS).step_by(40).try_for_each(|at| fill(&mut pool, thin, at, &filled(4, 40)))?;
+    pool.discard(thin, 0, spare).map_err(text("discard"))?;
+    pool.checkpoint().map_err(text("checkpoint"))?;
+    for clone in clones {
+        match pool.resize(clone, 777) {
+            Ok(()) | Err(Error::NoSpace { .. }) => {}
+            Err(error) => return Err(text("make smaller")(error)),
+        }
+    }
+    (0..50).try_for_each(|at| pool.write(promised, at, &filled(7, 1))).map_err(text("what was promised"))?;
+    same(&values(&mut pool, promised, 50).map_err(text("read"))?, &[7; 50])?;
     sound(&mut pool, true)
 }
 
