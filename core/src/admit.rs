@@ -14,6 +14,10 @@ use crate::{
     types::Merge,
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/admit.rs"]
+pub(crate) mod asynch;
+
 /// What a change needs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Demand {

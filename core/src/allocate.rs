@@ -15,6 +15,10 @@ use crate::{
     store::{Outcome, Store},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/allocate.rs"]
+pub(crate) mod asynch;
+
 /// Fewer spares than this and the next checkpoint that allocates anyway takes some more.
 pub(crate) const SPARES_LOW: usize = 12;
 /// So many.

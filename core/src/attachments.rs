@@ -8,6 +8,10 @@ use crate::{
     types::{Attributes, LayerFlags, LayerId, LayerKind, Name},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/attachments.rs"]
+pub(crate) mod asynch;
+
 impl<D: BlockDevice> Store<'_, D> {
     /// Takes an attachment out of its owner's list.
     pub(crate) fn detach(&mut self, attachment: &Layer) -> Outcome<(), D> {

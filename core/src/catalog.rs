@@ -16,6 +16,10 @@ use crate::{
     types::{LayerFlags, LayerId, LayerKind},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/catalog.rs"]
+pub(crate) mod asynch;
+
 /// What reading and writing needs to know of a layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Head {

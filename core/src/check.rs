@@ -23,6 +23,10 @@ use crate::{
     types::LayerId,
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/check.rs"]
+pub(crate) mod asynch;
+
 /// Something that is not as it must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

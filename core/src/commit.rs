@@ -21,6 +21,10 @@ use crate::{
     types::LayerFlags,
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/commit.rs"]
+pub(crate) mod asynch;
+
 /// Data blocks that relocations may take from the reserve between two checkpoints.
 pub(crate) const SLACK: u64 = 8;
 

@@ -9,6 +9,10 @@ use crate::{
     types::{Extent, LayerId},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/diff.rs"]
+pub(crate) mod asynch;
+
 impl<D: BlockDevice> Store<'_, D> {
     /// From an address on: do the layers differ there, and for how many blocks does the answer hold?
     fn compare(&mut self, a: &Head, b: &Head, address: u64) -> Outcome<(bool, u64), D> {

@@ -15,6 +15,10 @@ use crate::{
     write::Source,
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/discard.rs"]
+pub(crate) mod asynch;
+
 impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// Gives up the whole blocks inside the range: they read as zeros, and their space is free after the next
     /// checkpoint unless a snapshot holds it. Sectors of blocks that the range covers in part keep their content; the

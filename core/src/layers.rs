@@ -14,6 +14,10 @@ use crate::{
     types::{Attributes, LayerFlags, LayerId, LayerKind, Name, SnapshotOf},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/layers.rs"]
+pub(crate) mod asynch;
+
 /// Bytes that a description can have.
 pub(crate) const DESCRIPTION: usize = 767;
 

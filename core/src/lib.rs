@@ -89,6 +89,7 @@
 //! - `log`: log lines through `log`.
 //! - `crc-table`: a 16 KiB table for the software checksum, several times faster. A checksum in hardware is handed in
 //!   with [`MountOptions::checksum`].
+//! - `async`: the module `asynch`, the same pool over devices that are waited for.
 //!
 //! # Further reading
 //!
@@ -104,6 +105,8 @@ extern crate std;
 
 mod admit;
 mod allocate;
+#[cfg(feature = "async")]
+pub mod asynch;
 mod attachments;
 mod bytes;
 mod cache;

@@ -10,6 +10,10 @@ use crate::{
     types::LayerFlags,
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/locate.rs"]
+pub(crate) mod asynch;
+
 /// Neighbouring blocks of a layer of one kind, on the device one behind the other if they are data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Run {

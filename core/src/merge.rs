@@ -18,6 +18,10 @@ use crate::{
     types::{LayerFlags, LayerId, Merge},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/merge.rs"]
+pub(crate) mod asynch;
+
 /// What a step may still cost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {

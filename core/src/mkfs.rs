@@ -16,6 +16,10 @@ use crate::{
     store::{Outcome, Store},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/mkfs.rs"]
+pub(crate) mod asynch;
+
 /// How a pool is made.
 #[derive(Debug, Clone, Copy)]
 pub struct FormatOptions {

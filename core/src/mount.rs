@@ -23,6 +23,10 @@ use crate::{
     window::Window,
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/mount.rs"]
+pub(crate) mod asynch;
+
 /// How a pool is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct MountOptions {
@@ -138,6 +142,8 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             growth: 0,
             reserve_used: 0,
             held: crate::transfer::Held::default(),
+            #[cfg(feature = "async")]
+            entered: None,
             heads: heapless::Deque::new(),
             began: (0, 0),
             stats: Stats::default(),

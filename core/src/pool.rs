@@ -12,6 +12,10 @@ use crate::{
     types::{Merge, Space, Stats},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/pool.rs"]
+pub(crate) mod asynch;
+
 /// A mounted pool: a device, a workspace in memory, and perhaps a read-only base device.
 ///
 /// There is nothing to be done on `Drop`: what was flushed is durable, what was not is treated as by a power loss.

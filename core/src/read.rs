@@ -12,6 +12,10 @@ use crate::{
     types::{Extent, ExtentKind, LayerId, LayerKind},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/read.rs"]
+pub(crate) mod asynch;
+
 impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// Fills `buffer` with the sectors of a layer from `sector` on.
     ///

@@ -12,6 +12,10 @@ use crate::{
     store::{Outcome, Store, damaged},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/recover.rs"]
+pub(crate) mod asynch;
+
 impl<D: BlockDevice> Store<'_, D> {
     /// Reads the journal into the pending table (J5 to J9).
     pub(crate) fn recover(&mut self) -> Outcome<(), D> {

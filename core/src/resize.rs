@@ -17,6 +17,10 @@ use crate::{
     write::Source,
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/resize.rs"]
+pub(crate) mod asynch;
+
 impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// Makes a volume larger or smaller. What is cut off is gone; what is new reads as zeros (or as the base device, from the end
     /// of the last block that was written on).

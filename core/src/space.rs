@@ -15,6 +15,10 @@ use crate::{
     store::{Outcome, Store, damaged},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/space.rs"]
+pub(crate) mod asynch;
+
 impl<D: BlockDevice> Store<'_, D> {
     /// Brings a written node of the space map into the cache.
     pub(crate) fn space_load(&mut self, entry: &SpaceEntry, level: u32, position: u64) -> Outcome<Slot, D> {

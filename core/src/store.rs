@@ -18,6 +18,10 @@ use crate::{
     window::Window,
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/store.rs"]
+pub(crate) mod asynch;
+
 /// What a call of the store returns.
 pub(crate) type Outcome<T, D> = Result<T, Error<<D as BlockDevice>::Error>>;
 
@@ -63,6 +67,10 @@ pub(crate) struct Store<'w, D> {
     pub(crate) reserve_used: u64,
     pub(crate) stats: Stats,
     pub(crate) held: Held,
+    /// A call is under way, and began when so many writes and flushes had been made.
+    #[cfg(feature = "async")]
+    #[allow(dead_code, reason = "of use to the twin alone")]
+    pub(crate) entered: Option<u64>,
 }
 
 impl<D: BlockDevice> Store<'_, D> {

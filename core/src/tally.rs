@@ -7,6 +7,10 @@ use crate::{
     types::{LayerFlags, LayerKind},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/tally.rs"]
+pub(crate) mod asynch;
+
 /// What a record adds to the superblock's sums.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tally {

@@ -23,6 +23,10 @@ use crate::{
     write::Place,
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/transfer.rs"]
+pub(crate) mod asynch;
+
 /// A range that is being read outside the pool. Give it back with [`Pool::release`].
 #[must_use = "the pool commits nothing until this is given back"]
 #[derive(Debug, PartialEq, Eq)]

@@ -13,6 +13,10 @@ use crate::{
     store::{Outcome, Store, damaged},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/tree.rs"]
+pub(crate) mod asynch;
+
 /// A tree that is being changed, and what the change did to its owner's counts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tree {

@@ -16,6 +16,10 @@ use crate::{
     types::{LayerFlags, LayerId, LayerKind, Merge},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/trim.rs"]
+pub(crate) mod asynch;
+
 /// Maps that a walk compares with; those beyond the first few are looked up in the catalog every time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Peers {

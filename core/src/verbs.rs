@@ -9,6 +9,10 @@ use crate::{
     types::{Attributes, LayerFlags, LayerId, LayerInfo, LayerKind, SnapshotOf},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/verbs.rs"]
+pub(crate) mod asynch;
+
 impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// Makes a volume of `sectors` sectors that reads as zeros (or as the base device).
     ///

@@ -10,6 +10,10 @@ use crate::{
     types::{LayerId, LayerKind},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/view.rs"]
+pub(crate) mod asynch;
+
 /// Largest sector that the byte view can hold in part.
 const SECTOR: usize = 4096;
 

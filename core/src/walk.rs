@@ -10,6 +10,10 @@ use crate::{
     store::{Outcome, Store, damaged},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/walk.rs"]
+pub(crate) mod asynch;
+
 /// A position in a layer's map.
 #[derive(Debug, Clone)]
 pub(crate) struct Walk {

@@ -14,6 +14,10 @@ use crate::{
     walk::{Owned, Walk},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/what_if.rs"]
+pub(crate) mod asynch;
+
 /// The answer to [`Pool::what_if`], being worked out in steps.
 #[derive(Debug, Clone)]
 pub struct WhatIf<'s> {

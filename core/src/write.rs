@@ -17,6 +17,10 @@ use crate::{
     types::{LayerFlags, LayerId, LayerKind},
 };
 
+#[cfg(feature = "async")]
+#[path = "asynch/write.rs"]
+pub(crate) mod asynch;
+
 /// Where a block of a volume is to be written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place {

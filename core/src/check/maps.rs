@@ -14,6 +14,10 @@ use crate::{
     walk::{Owned, Walk},
 };
 
+#[cfg(feature = "async")]
+#[path = "../asynch/check/maps.rs"]
+pub(crate) mod asynch;
+
 impl<D: BlockDevice> Store<'_, D> {
     pub(super) fn check_catalog_nodes(&mut self, run: &mut Checking<'_>, totals: &mut Totals) -> Outcome<(), D> {
         // The catalog is walked like a map that owns everything; its pages are where a map has data.

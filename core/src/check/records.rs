@@ -14,6 +14,10 @@ use crate::{
     types::{LayerFlags, LayerKind},
 };
 
+#[cfg(feature = "async")]
+#[path = "../asynch/check/records.rs"]
+pub(crate) mod asynch;
+
 /// Bytes that count for one layer.
 const TALLY: usize = 12;
 

@@ -13,6 +13,10 @@ use crate::{
     store::{Outcome, Store},
 };
 
+#[cfg(feature = "async")]
+#[path = "../asynch/check/space.rs"]
+pub(crate) mod asynch;
+
 /// Levels that a space map can have, its bitmaps included: 39 bits of group number at 5 bits a level.
 const LEVELS: usize = 9;
 

@@ -2,6 +2,10 @@
 
 use super::{BlockDevice, Geometry};
 
+#[cfg(feature = "async")]
+#[path = "../asynch/device/counting.rs"]
+pub(crate) mod asynch;
+
 /// Operations since the counters were last taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

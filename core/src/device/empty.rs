@@ -4,6 +4,10 @@ use core::marker::PhantomData;
 
 use super::{BlockDevice, Geometry};
 
+#[cfg(feature = "async")]
+#[path = "../asynch/device/empty.rs"]
+pub(crate) mod asynch;
+
 /// Stands where a base device could be: no sectors, never read.
 #[derive(Debug, Clone, Copy)]
 pub struct NoBase<E>(PhantomData<E>);

@@ -3,15 +3,19 @@
 //! [`BlockDevice`] is the only way in which the core touches storage. Its contract is written on the trait,
 //! clause by clause; the devices in this module need nothing but memory or another device.
 
-mod counting;
+pub(crate) mod counting;
 mod empty;
-mod partition;
+pub(crate) mod partition;
 mod ram;
 
 pub use counting::{Counters, Counting};
 pub use empty::NoBase;
 pub use partition::Partition;
 pub use ram::{OutOfRange, RamDisk};
+
+#[cfg(feature = "async")]
+#[path = "../asynch/device/mod.rs"]
+pub(crate) mod asynch;
 
 /// What a device says about itself, asked again whenever it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,10 @@
 
 use super::{BlockDevice, Geometry};
 
+#[cfg(feature = "async")]
+#[path = "../asynch/device/partition.rs"]
+pub(crate) mod asynch;
+
 /// `sectors` sectors of the device below, from `first` on, as a device of their own.
 #[derive(Debug)]
 pub struct Partition<D> {

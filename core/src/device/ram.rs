@@ -3,6 +3,10 @@
 use super::{BlockDevice, Geometry};
 use crate::bytes::copy;
 
+#[cfg(feature = "async")]
+#[path = "../asynch/device/ram.rs"]
+pub(crate) mod asynch;
+
 /// A device over a byte slice, with 512-byte sectors unless told otherwise.
 #[derive(Debug)]
 pub struct RamDisk<'a> {

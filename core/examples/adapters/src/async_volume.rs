@@ -2,9 +2,9 @@
 
 use aligned::{A4, Aligned};
 use block_device_driver::{BlockDevice as Driver, blocks_to_slice, blocks_to_slice_mut};
-use cowl::BlockDevice;
+use cowl::asynch::BlockDevice;
 
-/// A volume as an async driver: what is asked of it is done at once, and every write is flushed. `SIZE` is a multiple of the sector size.
+/// A volume as an async driver, from the `volume_device` of a `cowl::asynch::Pool`. Every write is flushed. `SIZE` is a multiple of the sector size.
 pub struct AsyncVolume<D>(pub D);
 
 impl<D: BlockDevice> AsyncVolume<D> {
@@ -20,13 +20,13 @@ impl<D: BlockDevice, const SIZE: usize> Driver<SIZE> for AsyncVolume<D> {
 
     async fn read(&mut self, block: u32, data: &mut [Aligned<A4, [u8; SIZE]>]) -> Result<(), D::Error> {
         let sector = self.sector(block, SIZE);
-        self.0.read(sector, blocks_to_slice_mut(data))
+        self.0.read(sector, blocks_to_slice_mut(data)).await
     }
 
     async fn write(&mut self, block: u32, data: &[Aligned<A4, [u8; SIZE]>]) -> Result<(), D::Error> {
         let sector = self.sector(block, SIZE);
-        self.0.write(sector, blocks_to_slice(data))?;
-        self.0.flush()
+        self.0.write(sector, blocks_to_slice(data)).await?;
+        self.0.flush().await
     }
 
     async fn size(&mut self) -> Result<u64, D::Error> {

@@ -1,14 +1,14 @@
 //! A pool on an async driver: `block-device-driver`, the trait of embassy's drivers.
 
 use aligned::A4;
-use block_device_driver::BlockDevice as Driver;
-use cowl::{BlockDevice, Geometry};
+use block_device_driver::{BlockDevice as Driver, slice_to_blocks, slice_to_blocks_mut};
+use cowl::{BlockDevice, Geometry, asynch};
 use embassy_futures::block_on;
 
-/// An async driver below cowl: each call waits until the driver is done.
+/// An async driver below cowl. Under a `cowl::asynch::Pool` others run while the driver works; under a `cowl::Pool` each call waits.
 ///
 /// The trait knows no flush. Use it with drivers whose write ends when the medium has the data (SD cards over SDMMC or SPI do).
-pub struct Blocking<D, const SIZE: usize> {
+pub struct OnDriver<D, const SIZE: usize> {
     driver: D,
     sectors: u64,
 }
@@ -22,10 +22,10 @@ pub enum Failed<E> {
     Place,
 }
 
-impl<D: Driver<SIZE, Align = A4>, const SIZE: usize> Blocking<D, SIZE> {
+impl<D: Driver<SIZE, Align = A4>, const SIZE: usize> OnDriver<D, SIZE> {
     /// Asks the driver for its size, in bytes.
-    pub fn new(mut driver: D) -> Result<Self, D::Error> {
-        let sectors = block_on(driver.size())? / SIZE as u64;
+    pub async fn new(mut driver: D) -> Result<Self, D::Error> {
+        let sectors = driver.size().await? / SIZE as u64;
         Ok(Self { driver, sectors })
     }
 
@@ -36,23 +36,41 @@ impl<D: Driver<SIZE, Align = A4>, const SIZE: usize> Blocking<D, SIZE> {
     }
 }
 
-impl<D: Driver<SIZE, Align = A4>, const SIZE: usize> BlockDevice for Blocking<D, SIZE> {
+impl<D: Driver<SIZE, Align = A4>, const SIZE: usize> asynch::BlockDevice for OnDriver<D, SIZE> {
     type Error = Failed<D::Error>;
 
     fn geometry(&self) -> Geometry {
         Geometry { alignment: 4, physical_size: 4096, ..Geometry::new(SIZE as u32, self.sectors) }
     }
 
-    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Self::Error> {
+    async fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Self::Error> {
         let place = self.place(sector, buffer.as_ptr(), buffer.len())?;
-        let blocks = block_device_driver::slice_to_blocks_mut(buffer);
-        block_on(self.driver.read(place, blocks)).map_err(Failed::Driver)
+        self.driver.read(place, slice_to_blocks_mut(buffer)).await.map_err(Failed::Driver)
+    }
+
+    async fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Self::Error> {
+        let place = self.place(sector, buffer.as_ptr(), buffer.len())?;
+        self.driver.write(place, slice_to_blocks(buffer)).await.map_err(Failed::Driver)
+    }
+
+    async fn flush(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+impl<D: Driver<SIZE, Align = A4>, const SIZE: usize> BlockDevice for OnDriver<D, SIZE> {
+    type Error = Failed<D::Error>;
+
+    fn geometry(&self) -> Geometry {
+        asynch::BlockDevice::geometry(self)
+    }
+
+    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Self::Error> {
+        block_on(asynch::BlockDevice::read(self, sector, buffer))
     }
 
     fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Self::Error> {
-        let place = self.place(sector, buffer.as_ptr(), buffer.len())?;
-        let blocks = block_device_driver::slice_to_blocks(buffer);
-        block_on(self.driver.write(place, blocks)).map_err(Failed::Driver)
+        block_on(asynch::BlockDevice::write(self, sector, buffer))
     }
 
     fn flush(&mut self) -> Result<(), Self::Error> {

@@ -5,8 +5,8 @@
 //! | `virtio.rs` | a virtio-blk disk (`virtio-drivers`) | |
 //! | `efi.rs` | a disk of the firmware (`uefi`, block I/O) | |
 //! | `sdmmc.rs` | an SD card (`embedded-sdmmc`) | its FAT on a volume |
-//! | `driver.rs` | an async driver (`block-device-driver`, embassy) | |
-//! | `async_volume.rs` | | async code that takes such a driver |
+//! | `driver.rs` | an async driver (`block-device-driver`, embassy), for pools of both colours | |
+//! | `async_volume.rs` | | async code that takes such a driver, on an async pool |
 //! | `storage.rs` | a flash with read-modify-write (`embedded-storage`) | |
 //! | `bytes.rs` | | code that takes such a storage |
 //! | `littlefs.rs` | | littlefs on a volume |

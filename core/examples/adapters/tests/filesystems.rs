@@ -4,11 +4,13 @@ use std::{cell::RefCell, io::Write};
 
 use aligned::{A4, Aligned};
 use block_device_driver::{BlockDevice as Driver, blocks_to_slice, blocks_to_slice_mut};
-use cowl::{Attributes, BlockDevice, FormatOptions, LayerFlags, LayerId, MountOptions, OutOfRange, Pool, RamDisk};
+use cowl::{
+    Attributes, BlockDevice, FormatOptions, LayerFlags, LayerId, MountOptions, OutOfRange, Pool, RamDisk, asynch,
+};
 use cowl_adapters::{
     async_volume::AsyncVolume,
     bytes::VolumeBytes,
-    driver::Blocking,
+    driver::OnDriver,
     littlefs::LittleVolume,
     sdmmc::{Card, VolumeCard},
     storage::Flash,
@@ -191,7 +193,7 @@ fn keeps_what_is_written<D: BlockDevice>(mut device: D, block_size: u32) {
 #[test]
 fn a_pool_lives_on_an_async_driver_and_on_a_card_and_on_a_flash() {
     let mut memory = vec![0; 8 << 20];
-    keeps_what_is_written(Blocking::<_, 512>::new(AsyncRam(Shared::new(&mut memory))).unwrap(), 4096);
+    keeps_what_is_written(block_on(OnDriver::<_, 512>::new(AsyncRam(Shared::new(&mut memory)))).unwrap(), 4096);
     let mut memory = vec![0; 8 << 20];
     keeps_what_is_written(Card(VolumeCard(RefCell::new(Shared::new(&mut memory)))), 4096);
     let mut memory = vec![0; 8 << 20];
@@ -200,18 +202,44 @@ fn a_pool_lives_on_an_async_driver_and_on_a_card_and_on_a_flash() {
 }
 
 #[test]
-fn a_volume_is_an_async_driver_and_a_range_of_bytes() {
+fn an_async_pool_lives_on_an_async_driver_and_its_volume_is_one() {
+    let (mut memory, mut workspace) = (vec![0; 8 << 20], vec![0; 64 << 10]);
+    let life = async {
+        let mut disk = OnDriver::<_, 512>::new(AsyncRam(Shared::new(&mut memory))).await.unwrap();
+        asynch::Pool::format(&mut disk, &mut workspace, &FormatOptions::new(4096, [1; 16])).await.unwrap();
+        let mut pool = asynch::Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).await.unwrap();
+        let volume = pool.create(&named("v"), VOLUME, LayerFlags::empty()).await.unwrap();
+        let mut driver = AsyncVolume(pool.volume_device(volume).await.unwrap());
+        let data = [Aligned::<A4, _>([7u8; 1024]); 2];
+        Driver::<1024>::write(&mut driver, 3, &data).await.unwrap();
+        assert_eq!(Driver::<512>::size(&mut driver).await.unwrap(), VOLUME * 512);
+        let mut read = [Aligned::<A4, _>([0u8; 512]); 5];
+        driver.read(6, &mut read).await.unwrap();
+        assert_eq!(read.map(|block| block[0]), [7, 7, 7, 7, 0]);
+        assert!(Driver::<512>::write(&mut driver, VOLUME as u32, &read).await.is_err());
+        pool.unmount().await.unwrap();
+    };
+    // Others go on while the driver works.
+    let mut turns = 0;
+    let others = async {
+        loop {
+            turns += 1;
+            embassy_futures::yield_now().await;
+        }
+    };
+    let first = block_on(embassy_futures::select::select(life, others));
+    assert!(matches!(first, embassy_futures::select::Either::First(())));
+    assert!(turns > 20, "{turns} turns of somebody else");
+    let mut pool = Pool::mount(RamDisk::new(&mut memory), &mut workspace, &MountOptions::default()).unwrap();
+    let mut sector = [0; 512];
+    pool.read(LayerId(1), 9, &mut sector).unwrap();
+    assert_eq!(sector, [7; 512], "the blocking pool opens it too");
+}
+
+#[test]
+fn a_volume_is_a_range_of_bytes() {
     let (mut memory, mut workspace) = (vec![0; 8 << 20], vec![0; 64 << 10]);
     let (mut pool, volume) = pool(Shared::new(&mut memory), &mut workspace);
-    let mut driver = AsyncVolume(pool.volume_device(volume).unwrap());
-    let data = [Aligned::<A4, _>([7u8; 1024]); 2];
-    block_on(Driver::<1024>::write(&mut driver, 3, &data)).unwrap();
-    assert_eq!(block_on(Driver::<512>::size(&mut driver)).unwrap(), VOLUME * 512);
-    let mut read = [Aligned::<A4, _>([0u8; 512]); 5];
-    block_on(driver.read(6, &mut read)).unwrap();
-    assert_eq!(read.map(|block| block[0]), [7, 7, 7, 7, 0]);
-    assert!(block_on(Driver::<512>::write(&mut driver, VOLUME as u32, &read)).is_err());
-
     let mut bytes = VolumeBytes(pool.volume_device(volume).unwrap());
     bytes.write(1000, &[9; 1500]).unwrap();
     let mut read = [1; 1502];
@@ -238,7 +266,7 @@ fn what_the_driver_reports_comes_through() {
         }
     }
     let mut workspace = vec![0; 256 << 10];
-    let device = Blocking::<_, 512>::new(Broken).unwrap();
+    let device = block_on(OnDriver::<_, 512>::new(Broken)).unwrap();
     let refused = Pool::format(device, &mut workspace, &FormatOptions::new(4096, [1; 16]));
     assert_eq!(format!("{:?}", refused.unwrap_err()), "Device(Driver(\"broken\"))");
 }

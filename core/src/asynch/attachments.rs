@@ -1,0 +1,109 @@
+//! Made from `attachments.rs` by `tests/twin`: change that one.
+
+#![allow(unused_imports, private_interfaces, clippy::pedantic)]
+
+use super::*;
+
+use crate::device::asynch::BlockDevice;
+use crate::store::asynch::Outcome;
+use crate::store::asynch::Store;
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// Takes an attachment out of its owner's list.
+    pub(crate) async fn detach(&mut self, attachment: &Layer) -> Outcome<(), D> {
+        let mut holder = attachment.owner;
+        for _ in 0..self.sb.layers {
+            let mut open = self.open(holder).await?;
+            let next = if holder == attachment.owner {
+                &mut open.layer.first_attachment
+            } else {
+                &mut open.layer.next_attachment
+            };
+            let found = *next == attachment.id;
+            let after = *next;
+            if found {
+                *next = attachment.next_attachment;
+            }
+            self.save(&open);
+            if found || after == 0 {
+                break;
+            }
+            holder = after;
+        }
+        Ok(())
+    }
+
+    /// The number of the attachment behind this one (0: the first) in its owner's list; 0 behind the last. The list is followed from its
+    /// start: if the next one was there before, it goes around in circles.
+    pub(crate) async fn next_attachment(&mut self, owner: u32, after: u32) -> Outcome<u32, D> {
+        let mut at = self.live_layer(owner).await?.first_attachment;
+        if after == 0 {
+            return Ok(at);
+        }
+        let next = self.live_layer(after).await?.next_attachment;
+        for _ in 0..self.sb.layers {
+            if at == 0 {
+                return Err(Error::NoSuchLayer(LayerId(after)));
+            }
+            if at == next {
+                break;
+            }
+            if at == after {
+                return Ok(next);
+            }
+            at = self.layer(at).await?.next_attachment;
+        }
+        Err(damaged(Object::Layer, self.record_block(after).await?))
+    }
+
+    #[inline(never)]
+    pub(crate) async fn stage_body(&mut self, attributes: &Attributes<'_>, length: u64) -> Outcome<LayerId, D> {
+        let name = Name::new(attributes.name).ok_or(Error::BadName)?;
+        self.expect_layers(1).await?;
+        let mut open = self.new_layer(attributes, name, LayerKind::Attachment).await?;
+        open.layer.flags = LayerFlags::STAGED;
+        open.layer.length = length;
+        open.layer.sectors = self.sector().ceil(length).max(1);
+        if self.spb.ceil(open.layer.sectors) > 1 << 48 {
+            return Err(Error::BadParameter("an attachment has at most 2^48 blocks"));
+        }
+        open.layer.height = self.height_of(open.layer.sectors);
+        open.layer.mount = self.mounted;
+        self.sb.max_height = self.sb.max_height.max(open.layer.height);
+        self.save(&open);
+        self.check_room()?;
+        Ok(LayerId(open.layer.id))
+    }
+
+    #[inline(never)]
+    pub(crate) async fn attach_body(&mut self, owner: LayerId, staged: LayerId) -> Outcome<(), D> {
+        let holder = self.live_layer(owner.0).await?;
+        let attachment = self.live(staged, LayerKind::Attachment).await?;
+        if holder.kind == LayerKind::Attachment {
+            return Err(Error::WrongKind(owner));
+        }
+        if !attachment.flags.contains(LayerFlags::STAGED) {
+            return Err(Error::WrongKind(staged));
+        }
+        let mut next = holder.first_attachment;
+        for _ in 0..self.sb.layers {
+            if next == 0 {
+                break;
+            }
+            let other = self.layer(next).await?;
+            if other.name == attachment.name {
+                return Err(Error::NameTaken(LayerId(other.id)));
+            }
+            next = other.next_attachment;
+        }
+        let mut open = self.open(staged.0).await?;
+        open.layer.flags.remove(LayerFlags::STAGED);
+        open.layer.owner = owner.0;
+        open.layer.next_attachment = holder.first_attachment;
+        self.save(&open);
+        let mut open = self.open(owner.0).await?;
+        open.layer.first_attachment = staged.0;
+        self.save(&open);
+        Ok(())
+    }
+}

@@ -1,0 +1,325 @@
+//! Made from `catalog.rs` by `tests/twin`: change that one.
+
+#![allow(unused_imports, private_interfaces, clippy::pedantic)]
+
+use super::*;
+
+use crate::device::asynch::BlockDevice;
+use crate::store::asynch::Outcome;
+use crate::store::asynch::Store;
+
+impl<D: BlockDevice> Store<'_, D> {
+    pub(crate) fn record_place(&self, id: u32, part: u64) -> (u64, usize) {
+        let byte = u64::from(id) * SLOT_SIZE + part;
+        (byte >> self.layout.block_shift, index(byte & ((1 << self.layout.block_shift) - 1)))
+    }
+
+    /// The page, if there is one.
+    pub(crate) async fn page(&mut self, page: u64) -> Outcome<Option<Slot>, D> {
+        let (root, height) = (self.sb.catalog, self.sb.catalog_height);
+        let entry = self.entry_at(root, height, 0, page, Object::Catalog).await?;
+        if entry.is_block() { self.load(&entry, Object::Catalog).await.map(Some) } else { Ok(None) }
+    }
+
+    /// The page, ready to be changed.
+    pub(crate) async fn page_mut(&mut self, page: u64) -> Outcome<Slot, D> {
+        while page >= self.span(self.sb.catalog_height) {
+            self.raise_catalog().await?;
+        }
+        let mut tree = Tree::catalog(self.sb.catalog_height);
+        let (holder, offset) = self.descend_mut(&mut tree, page, 0).await?;
+        self.node_mut(&mut tree, holder, offset).await
+    }
+
+    /// Grows the catalog so that this layer number has a page. Before any record is opened: a new root renews pages.
+    pub(crate) async fn raise_catalog_for(&mut self, id: u64) -> Outcome<(), D> {
+        let page = ((id + 1) * SLOT_SIZE) >> self.layout.block_shift;
+        while page >= self.span(self.sb.catalog_height) {
+            self.raise_catalog().await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a node on top of the catalog.
+    pub(crate) async fn raise_catalog(&mut self) -> Outcome<(), D> {
+        let old = self.sb.catalog;
+        self.sb.catalog_height += 1;
+        if !old.is_block() {
+            return Ok(());
+        }
+        // The old root may be dirty: it is written first, so that its checksum is known.
+        self.clean_all(false).await?;
+        let old = self.sb.catalog;
+        self.sb.catalog = Entry::EMPTY;
+        let mut tree = Tree::catalog(self.sb.catalog_height);
+        let (holder, offset) = (tree.holder, tree.offset);
+        let slot = self.node_mut(&mut tree, holder, offset).await?;
+        old.encode(self.cache.bytes_mut(slot), 0);
+        Ok(())
+    }
+
+    pub(crate) fn decode_layer(&self, slot: Slot, offset: usize) -> Outcome<Layer, D> {
+        let bytes = self.cache.bytes(slot).get(offset..offset + RECORD_SIZE);
+        let layer = bytes.and_then(Layer::decode);
+        layer
+            .filter(|layer| layer.id == 0 || self.is_possible(layer))
+            .ok_or_else(|| damaged(Object::Layer, self.cache.block(slot)))
+    }
+
+    /// The record's numbers are such that arithmetic on them stays in bounds.
+    pub(crate) fn is_possible(&self, layer: &Layer) -> bool {
+        let height = (1..=height_limit(self.fan_shift())).contains(&layer.height);
+        let size = self.spb.ceil(layer.sectors) <= 1 << 48;
+        height && size && layer.data <= self.layout.total && layer.nodes <= self.layout.total
+    }
+
+    /// A layer's record; any kind, deleted ones too.
+    pub(crate) async fn layer(&mut self, id: u32) -> Outcome<Layer, D> {
+        let (page, offset) = self.record_place(id, 0);
+        let missing = Error::NoSuchLayer(LayerId(id));
+        if id == 0 {
+            return Err(missing);
+        }
+        let Some(slot) = self.page(page).await? else { return Err(missing) };
+        let layer = self.decode_layer(slot, offset)?;
+        match layer.id {
+            0 => Err(missing),
+            found if found == id => Ok(layer),
+            _ => Err(damaged(Object::Layer, self.cache.block(slot))),
+        }
+    }
+
+    /// The block with a layer's record, to name it in a report of damage.
+    pub(crate) async fn record_block(&mut self, id: u32) -> Outcome<u64, D> {
+        let (page, _) = self.record_place(id, 0);
+        Ok(self.page(page).await?.map_or(self.sb.catalog.block, |slot| self.cache.block(slot)))
+    }
+
+    /// A layer's record, if it is not deleted.
+    pub(crate) async fn live_layer(&mut self, id: u32) -> Outcome<Layer, D> {
+        let layer = self.layer(id).await?;
+        if layer.is_deleted() || self.is_forgotten(layer.flags, layer.mount) {
+            return Err(Error::NoSuchLayer(LayerId(id)));
+        }
+        Ok(layer)
+    }
+
+    /// A staged attachment of an earlier mount: nothing but garbage.
+    pub(crate) fn is_forgotten(&self, flags: LayerFlags, mount: u32) -> bool {
+        flags.contains(LayerFlags::STAGED) && mount != self.mounted
+    }
+
+    /// What reading and writing needs to know of a live layer.
+    pub(crate) async fn head(&mut self, id: LayerId) -> Outcome<Head, D> {
+        if let Some(head) = self.heads.iter().find(|head| head.id == id.0) {
+            return Ok(*head);
+        }
+        let layer = self.live_layer(id.0).await?;
+        let Layer { id, kind, flags, parent, parent_epoch, root, height, sectors, .. } = layer;
+        let head = Head { id, kind, flags, parent, parent_epoch, root, height, sectors };
+        if self.heads.is_full() {
+            self.heads.pop_front();
+        }
+        let _ = self.heads.push_back(head);
+        Ok(head)
+    }
+
+    /// Slots and entries of nodes that a catalog can have on this device: a scan that looks at more goes around in circles.
+    pub(crate) fn catalog_limit(&self) -> u64 {
+        self.layout.total << (self.layout.block_shift - 3)
+    }
+
+    /// Where a scan looks for the record of this number, page and offset; none behind the last. `left` counts down to damage.
+    pub(crate) fn next_place(&self, id: u32, left: &mut u64) -> Outcome<Option<(u64, usize)>, D> {
+        let (page, offset) = self.record_place(id, 0);
+        if id >= self.sb.next_layer || page >= self.span(self.sb.catalog_height) {
+            return Ok(None);
+        }
+        *left = left.checked_sub(1).ok_or_else(|| damaged(Object::Catalog, self.sb.catalog.block))?;
+        Ok(Some((page, offset)))
+    }
+
+    /// The first record at or after this number.
+    pub(crate) async fn record_from(&mut self, id: u32) -> Outcome<Option<Layer>, D> {
+        let mut id = id.max(1);
+        let mut left = self.catalog_limit();
+        while let Some((page, offset)) = self.next_place(id, &mut left)? {
+            let Some(slot) = self.page(page).await? else {
+                let skipped = self.empty_pages_end(page).await?;
+                let byte = skipped.saturating_mul(1 << self.layout.block_shift);
+                id = u32::try_from(byte.saturating_add(SLOT_SIZE - 1) / SLOT_SIZE).unwrap_or(u32::MAX).max(id + 1);
+                continue;
+            };
+            let layer = self.decode_layer(slot, offset)?;
+            if layer.id == id {
+                return Ok(Some(layer));
+            }
+            if layer.id != 0 {
+                return Err(damaged(Object::Layer, self.cache.block(slot)));
+            }
+            id += 1;
+        }
+        Ok(None)
+    }
+
+    /// One past the pages that are known to be missing together with this one.
+    pub(crate) async fn empty_pages_end(&mut self, page: u64) -> Outcome<u64, D> {
+        let (root, height) = (self.sb.catalog, self.sb.catalog_height);
+        if page >= self.span(height) {
+            return Ok(u64::MAX);
+        }
+        for level in (0..=height).rev() {
+            if !self.entry_at(root, height, level, page, Object::Catalog).await?.is_block() {
+                return Ok(self.behind(level, page));
+            }
+        }
+        Ok(page + 1)
+    }
+
+    /// A record, to be changed.
+    pub(crate) async fn open(&mut self, id: u32) -> Outcome<Open, D> {
+        self.expect_layer(id).await?;
+        let (page, offset) = self.record_place(id, 0);
+        let slot = self.page_mut(page).await?;
+        let layer = self.decode_layer(slot, offset)?;
+        self.cache.pin(slot);
+        Ok(Open { slot, offset, layer, before: self.tally(&layer) })
+    }
+
+    /// A new record, with the next number.
+    pub(crate) async fn open_new(&mut self) -> Outcome<Open, D> {
+        let id = self.sb.next_layer;
+        self.sb.next_layer = id.checked_add(1).ok_or(Error::Exhausted)?;
+        let (page, offset) = self.record_place(id, 0);
+        let slot = self.page_mut(page).await?;
+        self.cache.pin(slot);
+        let layer = Layer { id, ..Layer::FREE };
+        // A page that is all zeros would be taken for one that nobody needs.
+        if let Some(bytes) = self.cache.bytes_mut(slot).get_mut(offset..) {
+            layer.encode(bytes);
+        }
+        Ok(Open { slot, offset, layer, before: Tally::default() })
+    }
+
+    /// Puts the record back, and what it changes into the superblock's sums. The root is left as the page has it.
+    pub(crate) fn save(&mut self, open: &Open) {
+        let mut layer = open.layer;
+        layer.root = self.entry_in(open.slot, open.offset + Layer::ROOT);
+        if let Some(bytes) = self.cache.bytes_mut(open.slot).get_mut(open.offset..) {
+            layer.encode(bytes);
+        }
+        let (before, after) = (open.before, self.tally(&layer));
+        let sb = &mut self.sb;
+        sb.guaranteed = (sb.guaranteed + after.guaranteed).saturating_sub(before.guaranteed);
+        sb.reclaimable = (sb.reclaimable + after.reclaimable).saturating_sub(before.reclaimable);
+        sb.layers = (sb.layers + after.layers).saturating_sub(before.layers);
+        sb.deleted = (sb.deleted + after.deleted).saturating_sub(before.deleted);
+        sb.staged = (sb.staged + after.staged).saturating_sub(before.staged);
+        self.cache.unpin(open.slot);
+    }
+
+    /// Sets the root of a record that is open.
+    pub(crate) fn set_root(&mut self, open: &mut Open, root: &Entry, height: u8) {
+        let (slot, offset) = open.root_place();
+        root.encode(self.cache.bytes_mut(slot), offset);
+        open.layer.height = height;
+    }
+
+    /// Removes a record; its page too if nothing else is on it.
+    pub(crate) async fn remove(&mut self, open: &Open) -> Outcome<(), D> {
+        let id = open.layer.id;
+        let after = Open { layer: Layer { id: 0, ..Layer::FREE }, ..*open };
+        self.write_description(id, "", open.layer.description).await?;
+        self.save(&after);
+        if let Some(bytes) = self.cache.bytes_mut(open.slot).get_mut(open.offset..open.offset + RECORD_SIZE) {
+            bytes.fill(0);
+        }
+        self.prune_page(self.record_place(id, 0).0).await
+    }
+
+    pub(crate) async fn prune_page(&mut self, page: u64) -> Outcome<(), D> {
+        let mut tree = Tree::catalog(self.sb.catalog_height);
+        self.prune(&mut tree, page, 0).await?;
+        if !self.sb.catalog.is_block() {
+            self.sb.catalog_height = 0;
+        }
+        Ok(())
+    }
+
+    /// Stores a description over one of `old` bytes.
+    pub(crate) async fn write_description(&mut self, id: u32, text: &str, old: u16) -> Outcome<(), D> {
+        let mut done = 0;
+        let length = text.len().max(usize::from(old));
+        while done < length {
+            let (page, offset) = self.record_place(id, wide(RECORD_SIZE + done));
+            let part = (self.block_size() - offset).min(length - done);
+            let slot = self.page_mut(page).await?;
+            let bytes = self.cache.bytes_mut(slot).get_mut(offset..offset + part).unwrap_or(&mut []);
+            for (i, byte) in bytes.iter_mut().enumerate() {
+                *byte = text.as_bytes().get(done + i).copied().unwrap_or(0);
+            }
+            self.prune_page(page).await?;
+            done += part;
+        }
+        Ok(())
+    }
+
+    /// Copies a description into `buffer`; its length.
+    pub(crate) async fn read_description(&mut self, layer: &Layer, buffer: &mut [u8]) -> Outcome<usize, D> {
+        let length = usize::from(layer.description).min(buffer.len());
+        let mut done = 0;
+        while done < length {
+            let (page, offset) = self.record_place(layer.id, wide(RECORD_SIZE + done));
+            let part = (self.block_size() - offset).min(length - done);
+            let Some(slot) = self.page(page).await? else {
+                return Err(damaged(Object::Catalog, self.record_block(layer.id).await?));
+            };
+            let from = self.cache.bytes(slot).get(offset..offset + part).unwrap_or(&[]);
+            if let Some(to) = buffer.get_mut(done..done + from.len()) {
+                copy(to, from);
+            }
+            done += part;
+        }
+        Ok(length)
+    }
+
+    /// The layer with this name among live volumes and snapshots. Reads the whole catalog.
+    pub(crate) async fn find_name(&mut self, name: &str) -> Outcome<Option<Layer>, D> {
+        let mut next = 1;
+        while let Some(id) = self.next_with_name(next, name).await? {
+            let layer = self.layer(id).await?;
+            if !layer.is_deleted() && layer.kind != LayerKind::Attachment {
+                return Ok(Some(layer));
+            }
+            next = id + 1;
+        }
+        Ok(None)
+    }
+
+    /// The first record at or after this number that has the name; other records are not decoded.
+    pub(crate) async fn next_with_name(&mut self, from: u32, name: &str) -> Outcome<Option<u32>, D> {
+        let mut id = from;
+        let mut left = self.catalog_limit();
+        while let Some((page, offset)) = self.next_place(id, &mut left)? {
+            let Some(slot) = self.page(page).await? else {
+                id = self.record_from(id).await?.map_or(u32::MAX, |layer| layer.id);
+                continue;
+            };
+            let last = ((page + 1) << self.layout.block_shift) / SLOT_SIZE;
+            let bytes = self.cache.bytes(slot).get(offset..).unwrap_or(&[]);
+            for record in bytes.chunks(index(SLOT_SIZE)) {
+                if id < self.sb.next_layer && Layer::has_name(record, name) {
+                    return Ok(Some(id));
+                }
+                id += 1;
+            }
+            id = id.max(u32::try_from(last).unwrap_or(u32::MAX));
+        }
+        Ok(None)
+    }
+
+    /// Height of a map for so many sectors.
+    pub(crate) fn height_of(&self, sectors: u64) -> u8 {
+        height_for(self.spb.ceil(sectors), self.fan_shift())
+    }
+}

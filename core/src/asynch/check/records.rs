@@ -1,0 +1,188 @@
+//! Made from `check/records.rs` by `tests/twin`: change that one.
+
+#![allow(unused_imports, private_interfaces, clippy::pedantic)]
+
+use super::*;
+
+use crate::device::asynch::BlockDevice;
+use crate::store::asynch::Outcome;
+use crate::store::asynch::Store;
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// What a record says of itself and of its parent.
+    pub(crate) async fn check_record(&mut self, run: &mut Checking<'_>, layer: &Layer) -> Outcome<(), D> {
+        let id = layer.id;
+        run.field(id, "flags", layer.flags.bits(), possible_flags(layer).bits());
+        let closed = layer.is_deleted() || layer.kind == LayerKind::Snapshot;
+        let latest = self.sb.epoch.saturating_sub(1);
+        let epoch = if closed { layer.epoch.max(layer.parent_epoch.saturating_add(1)).min(latest) } else { 0 };
+        run.field(id, "epoch", layer.epoch, epoch);
+        run.field(id, "height", layer.height, layer.height.max(self.height_of(layer.sectors)));
+        run.field(id, "description", layer.description, wide(usize::from(layer.description).min(DESCRIPTION)));
+        let (length, sectors) = match layer.kind {
+            LayerKind::Attachment => (layer.length, self.sector().ceil(layer.length).max(1)),
+            _ => (0, layer.sectors.max(1)),
+        };
+        run.field(id, "length", layer.length, length);
+        run.field(id, "sectors", layer.sectors, sectors);
+        self.check_parent(run, layer).await?;
+        self.check_owner(run, layer).await
+    }
+
+    pub(crate) async fn check_parent(&mut self, run: &mut Checking<'_>, layer: &Layer) -> Outcome<(), D> {
+        if layer.parent == 0 {
+            run.field(layer.id, "parent_epoch", layer.parent_epoch, 0u32);
+            return Ok(());
+        }
+        match self.known(layer.parent).await? {
+            Some(parent) if parent.kind != LayerKind::Attachment && layer.kind != LayerKind::Attachment => {
+                run.field(layer.id, "parent_epoch", layer.parent_epoch, parent.epoch);
+                run.field(layer.id, "family", layer.family, parent.family);
+            }
+            _ => run.field(layer.id, "parent", layer.parent, 0u32),
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn check_owner(&mut self, run: &mut Checking<'_>, layer: &Layer) -> Outcome<(), D> {
+        let attached =
+            layer.kind == LayerKind::Attachment && !layer.is_deleted() && !layer.flags.contains(LayerFlags::STAGED);
+        if !attached {
+            run.field(layer.id, "owner", layer.owner, 0u32);
+            run.field(layer.id, "next_attachment", layer.next_attachment, 0u32);
+        } else if !self.owns(layer.owner).await? {
+            run.field(layer.id, "owner", layer.owner, 0u32);
+        }
+        if layer.kind == LayerKind::Attachment {
+            run.field(layer.id, "first_attachment", layer.first_attachment, 0u32);
+        }
+        Ok(())
+    }
+
+    /// The record, unless there is none or it is damaged, which is reported elsewhere.
+    pub(crate) async fn known(&mut self, id: u32) -> Outcome<Option<Layer>, D> {
+        match self.layer(id).await {
+            Ok(layer) => Ok(Some(layer)),
+            Err(Error::NoSuchLayer(_) | Error::Corrupt { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// There is a layer of this number that can have attachments.
+    pub(crate) async fn owns(&mut self, id: u32) -> Outcome<bool, D> {
+        Ok(self.known(id).await?.is_some_and(|layer| layer.kind != LayerKind::Attachment))
+    }
+
+    /// What records say of their children and attachments, and the superblock of the merge in progress.
+    pub(crate) async fn check_relations(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
+        match self.check_all_relations(run).await {
+            // Where the catalog cannot be read is reported by the walk over its nodes.
+            Err(Error::Corrupt { what: Object::Catalog | Object::Layer, .. }) => Ok(()),
+            result => result,
+        }
+    }
+
+    pub(crate) async fn check_all_relations(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
+        self.check_merge(run).await?;
+        let part = u32::try_from(run.bitmap.len() / TALLY).unwrap_or(u32::MAX);
+        let mut next = 1;
+        while let Some(first) = self.record_from(next).await?.map(|layer| layer.id) {
+            let end = first.saturating_add(part);
+            self.count_relations(run, first, end).await?;
+            next = first;
+            while let Some(layer) = self.record_from(next).await?.filter(|layer| layer.id < end) {
+                self.check_relations_of(run, &layer, index(u64::from(layer.id - first)) * TALLY).await?;
+                next = layer.id + 1;
+            }
+            next = next.max(end);
+        }
+        Ok(())
+    }
+
+    /// Counts the children and attachments of the layers from `first` to `end`.
+    pub(crate) async fn count_relations(&mut self, run: &mut Checking<'_>, first: u32, end: u32) -> Outcome<(), D> {
+        run.bitmap.fill(0);
+        let mut next = 1;
+        while let Some(layer) = self.record_from(next).await? {
+            next = layer.id + 1;
+            let attachment = layer.kind == LayerKind::Attachment;
+            let above = if attachment { layer.owner } else { layer.parent };
+            if !(first..end).contains(&above) {
+                continue;
+            }
+            let at = index(u64::from(above - first)) * TALLY;
+            let mut add = |offset: usize, change: &dyn Fn(u32) -> u32| {
+                put_u32(run.bitmap, at + offset, change(u32_at(run.bitmap, at + offset)));
+            };
+            if attachment {
+                add(8, &|count| count + 1);
+            } else {
+                add(0, &|count| count + 1);
+                add(4, &|sum| sum ^ layer.id);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn check_relations_of(
+        &mut self,
+        run: &mut Checking<'_>,
+        layer: &Layer,
+        at: usize,
+    ) -> Outcome<(), D> {
+        let children = u32_at(run.bitmap, at);
+        run.count("children", Some(crate::LayerId(layer.id)), layer.children.into(), children.into());
+        run.field(layer.id, "child_xor", layer.child_xor, u32_at(run.bitmap, at + 4));
+        let attachments = u32_at(run.bitmap, at + 8);
+        if layer.kind == LayerKind::Attachment {
+            return Ok(());
+        }
+        if let Some(listed) = self.check_chain(run, layer, attachments).await? {
+            run.count("attachments", Some(crate::LayerId(layer.id)), listed.into(), attachments.into());
+        }
+        Ok(())
+    }
+
+    /// The length of a layer's list of attachments, at most one more than it can have; none if the list is broken.
+    pub(crate) async fn check_chain(
+        &mut self,
+        run: &mut Checking<'_>,
+        owner: &Layer,
+        most: u32,
+    ) -> Outcome<Option<u32>, D> {
+        let (mut holder, mut field, mut next) = (owner.id, "first_attachment", owner.first_attachment);
+        let mut length = 0;
+        while next != 0 && length <= most {
+            match self.known(next).await?.filter(|layer| layer.kind == LayerKind::Attachment) {
+                None => {
+                    run.field(holder, field, next, 0u32);
+                    return Ok(None);
+                }
+                Some(attachment) if attachment.owner != owner.id => {
+                    // An owner that is none is reported with the attachment itself.
+                    if self.owns(attachment.owner).await? {
+                        run.field(attachment.id, "owner", attachment.owner, owner.id);
+                    }
+                    return Ok(None);
+                }
+                Some(attachment) => {
+                    (holder, field, next) = (attachment.id, "next_attachment", attachment.next_attachment);
+                    length += 1;
+                }
+            }
+        }
+        Ok(Some(length))
+    }
+
+    pub(crate) async fn check_merge(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
+        let merge = self.sb.merge;
+        if merge.mode == MergeMode::None {
+            return Ok(());
+        }
+        match self.known(merge.layer).await?.filter(Layer::is_deleted) {
+            Some(layer) => run.field(layer.id, "merge_limit", merge.limit, layer.parent_epoch),
+            None => run.field(merge.layer, "merge_layer", merge.layer, 0u32),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! Made from `diff.rs` by `tests/twin`: change that one.
+
+#![allow(unused_imports, private_interfaces, clippy::pedantic)]
+
+use super::*;
+
+use crate::device::asynch::BlockDevice;
+use crate::pool::asynch::Pool;
+use crate::pool::asynch::Result;
+use crate::store::asynch::Outcome;
+use crate::store::asynch::Store;
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// From an address on: do the layers differ there, and for how many blocks does the answer hold?
+    pub(crate) async fn compare(&mut self, a: &Head, b: &Head, address: u64) -> Outcome<(bool, u64), D> {
+        let pending = |store: &Self, head: &Head| store.pending.next_address(head.id, address);
+        let next = match (pending(self, a), pending(self, b)) {
+            (Some(a), Some(b)) => a.min(b),
+            (a, b) => a.or(b).unwrap_or(u64::MAX),
+        };
+        if next == address {
+            let (of_a, of_b) = (self.effective(a, address).await?.0, self.effective(b, address).await?.0);
+            return Ok((!of_a.same(&of_b), 1));
+        }
+        let low = a.height.min(b.height);
+        let mut level = if address < self.span(low) { low } else { a.height.max(b.height) };
+        loop {
+            let of_a = self.entry_at(a.root, a.height, level.min(a.height), address, Object::MapNode).await?;
+            let of_b = self.entry_at(b.root, b.height, level.min(b.height), address, Object::MapNode).await?;
+            if of_a.same(&of_b) {
+                return Ok((false, self.behind(level, address).min(next) - address));
+            }
+            if level == 0 {
+                return Ok((true, 1));
+            }
+            level -= 1;
+        }
+    }
+}
+
+impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
+    /// The first range at or behind `from` in which layer `b` may differ from layer `a`, as it is in `b`; `None` if there is none.
+    /// Ranges are whole blocks; neighbouring ranges are possible. Costs reads in proportion to what differs. Always exact, also
+    /// after a crash: it is read off the maps.
+    ///
+    /// # Errors
+    /// [`NoSuchLayer`](crate::Error::NoSuchLayer), the device's.
+    ///
+    /// # Power loss
+    /// Changes nothing.
+    pub async fn diff(&mut self, a: LayerId, b: LayerId, from: u64) -> Result<Option<Extent>, D> {
+        self.store.enter();
+        let result: Result<Option<Extent>, D> = async {
+            let (of_a, of_b) = (self.store.head(a).await?, self.store.head(b).await?);
+            let spb = self.store.spb;
+            let end = spb.ceil(of_b.sectors);
+            let mut address = from / spb;
+            // As many entries as both maps can have on this device: more, and a node leads back to itself.
+            let mut left = self.store.layout.total << (self.store.fan_shift() + 1);
+            while address < end {
+                let (differs, count) = self.store.compare(&of_a, &of_b, address).await?;
+                if !differs {
+                    left = left.checked_sub(1).ok_or_else(|| damaged(Object::MapNode, of_b.root.block))?;
+                    address = address.saturating_add(count);
+                    continue;
+                }
+                let sector = from.max(address * spb);
+                let extent = self.store.extent(b, sector).await?;
+                let most = spb.ceil(sector + extent.count) - address;
+                let mut blocks = 1;
+                while blocks < most && self.store.compare(&of_a, &of_b, address + blocks).await? == (true, 1) {
+                    blocks += 1;
+                }
+                let count = extent.count.min((address + blocks) * spb - sector);
+                return Ok(Some(Extent { count, ..extent }));
+            }
+            Ok(None)
+        }
+        .await;
+        self.store.leave();
+        result
+    }
+}

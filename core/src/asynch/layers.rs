@@ -1,0 +1,323 @@
+//! Made from `layers.rs` by `tests/twin`: change that one.
+
+#![allow(unused_imports, private_interfaces, clippy::pedantic)]
+
+use super::*;
+
+use crate::device::asynch::BlockDevice;
+use crate::store::asynch::Outcome;
+use crate::store::asynch::Store;
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// There is such a record. Apart, so that it takes no stack below what follows.
+    #[inline(never)]
+    pub(crate) async fn expect_layer(&mut self, id: u32) -> Outcome<(), D> {
+        self.layer(id).await.map(drop)
+    }
+
+    /// The catalog can take so many more records without growing a level in the middle of a verb.
+    pub(crate) async fn expect_layers(&mut self, count: u64) -> Outcome<(), D> {
+        let last = u64::from(self.sb.next_layer) + count;
+        if last > u64::from(u32::MAX) {
+            return Err(Error::Exhausted);
+        }
+        self.raise_catalog_for(last).await
+    }
+
+    /// The epoch that a layer closes; the next one begins.
+    pub(crate) fn close_epoch(&mut self) -> Outcome<u32, D> {
+        let epoch = self.sb.epoch;
+        self.sb.epoch = epoch.checked_add(1).ok_or(Error::Exhausted)?;
+        Ok(epoch)
+    }
+
+    pub(crate) async fn free_name(&mut self, name: &str, but: u32) -> Outcome<Name, D> {
+        let checked = Name::new(name).ok_or(Error::BadName)?;
+        match self.find_name(name).await? {
+            Some(layer) if layer.id != but => Err(Error::NameTaken(LayerId(layer.id))),
+            _ => Ok(checked),
+        }
+    }
+
+    /// A new record with what the caller says of it.
+    pub(crate) async fn new_layer(
+        &mut self,
+        attributes: &Attributes<'_>,
+        name: Name,
+        kind: LayerKind,
+    ) -> Outcome<Open, D> {
+        if attributes.description.len() > DESCRIPTION {
+            return Err(Error::BadName);
+        }
+        let mut open = self.open_new().await?;
+        open.layer.kind = kind;
+        open.layer.name = name;
+        open.layer.uuid = attributes.uuid;
+        open.layer.created = attributes.time;
+        open.layer.family = open.layer.id;
+        open.layer.description = u16::try_from(attributes.description.len()).unwrap_or(0);
+        self.write_description(open.layer.id, attributes.description, 0).await?;
+        Ok(open)
+    }
+
+    /// A verb that takes space: what is left must still hold the reserve and every promise.
+    pub(crate) fn check_room(&self) -> Outcome<(), D> {
+        self.check_free(self.sb.free)
+    }
+
+    /// The same of so many free blocks.
+    #[inline(never)]
+    pub(crate) fn check_free(&self, free: u64) -> Outcome<(), D> {
+        let needed = self.reserve() + self.sb.guaranteed;
+        match needed.saturating_sub(free) {
+            0 => Ok(()),
+            missing => Err(refused(missing)),
+        }
+    }
+
+    /// As [`check_room`](Self::check_room), counting what merge will give back.
+    pub(crate) fn check_promises(&self) -> Outcome<(), D> {
+        if self.sb.guaranteed <= self.durable.guaranteed {
+            return Ok(());
+        }
+        // The new record's pages come out of the reserve, which has them for this.
+        let pages = 4 * (u64::from(self.sb.catalog_height) + 3);
+        self.check_free(self.sb.free + self.sb.reclaimable + pages)
+    }
+
+    pub(crate) async fn live(&mut self, id: LayerId, kind: LayerKind) -> Outcome<Layer, D> {
+        let layer = self.live_layer(id.0).await?;
+        if layer.kind == kind { Ok(layer) } else { Err(Error::WrongKind(id)) }
+    }
+
+    /// One child of a layer takes the place of another (0: none).
+    pub(crate) async fn exchange_child(&mut self, parent: u32, old: u32, new: u32) -> Outcome<(), D> {
+        if parent == 0 {
+            return Ok(());
+        }
+        let mut open = self.open(parent).await?;
+        open.layer.child_xor ^= old ^ new;
+        open.layer.children = (open.layer.children + u32::from(new != 0)).saturating_sub(u32::from(old != 0));
+        if old != 0 && new == 0 && open.layer.is_deleted() {
+            open.layer.flags |= LayerFlags::ARMED;
+            self.sb.hint = parent;
+        }
+        self.save(&open);
+        Ok(())
+    }
+
+    #[inline(never)]
+    pub(crate) async fn create_body(
+        &mut self,
+        attributes: &Attributes<'_>,
+        sectors: u64,
+        flags: LayerFlags,
+    ) -> Outcome<LayerId, D> {
+        let name = self.free_name(attributes.name, 0).await?;
+        let blocks = self.spb.ceil(sectors);
+        if blocks == 0 || blocks > 1 << 48 {
+            return Err(Error::BadParameter("a volume has from one sector to 2^48 blocks"));
+        }
+        if !(LayerFlags::GUARANTEED | LayerFlags::INTEGRITY).contains(flags) {
+            return Err(Error::BadParameter("a volume can be guaranteed and have integrity, nothing else"));
+        }
+        self.expect_layers(1).await?;
+        let mut open = self.new_layer(attributes, name, LayerKind::Volume).await?;
+        open.layer.flags = flags;
+        open.layer.sectors = sectors;
+        open.layer.height = self.height_of(sectors);
+        self.sb.max_height = self.sb.max_height.max(open.layer.height);
+        self.save(&open);
+        self.check_room()?;
+        Ok(LayerId(open.layer.id))
+    }
+
+    #[inline(never)]
+    pub(crate) async fn snapshot_body(&mut self, of: &[SnapshotOf<'_>]) -> Outcome<LayerId, D> {
+        self.expect_layers(wide(of.len())).await?;
+        let first = self.sb.next_layer;
+        let epoch = self.close_epoch()?;
+        for one in of {
+            self.live(one.volume, LayerKind::Volume).await?;
+            let name = self.free_name(one.attributes.name, 0).await?;
+            let new = self.new_layer(&one.attributes, name, LayerKind::Snapshot).await?;
+            let id = self.put_below(one.volume.0, new, epoch).await?;
+            for staged in one.attachments {
+                self.attach_body(LayerId(id), *staged).await?;
+            }
+        }
+        self.check_room()?;
+        Ok(LayerId(first))
+    }
+
+    /// Makes a new layer of a volume's present state, between the volume and its parent. The new record is open.
+    pub(crate) async fn put_below(&mut self, volume: u32, mut new: Open, epoch: u32) -> Outcome<u32, D> {
+        let id = new.layer.id;
+        let mut above = self.open(volume).await?;
+        if above.layer.parent_epoch >= epoch && above.layer.parent_epoch != 0 {
+            // The same volume twice in one step: the two snapshots would close the same epoch.
+            return Err(Error::WrongKind(LayerId(volume)));
+        }
+        let below = above.layer;
+        let root = self.entry_of(&above);
+        self.set_root(&mut new, &root, below.height);
+        new.layer = Layer {
+            epoch,
+            parent: below.parent,
+            parent_epoch: below.parent_epoch,
+            family: below.family,
+            children: 1,
+            child_xor: volume,
+            sectors: below.sectors,
+            data: below.data,
+            nodes: below.nodes,
+            flags: new.layer.flags | (below.flags & LayerFlags::INTEGRITY),
+            ..new.layer
+        };
+        above.layer.parent = id;
+        above.layer.parent_epoch = epoch;
+        above.layer.data = 0;
+        above.layer.nodes = 0;
+        self.save(&new);
+        self.save(&above);
+        self.exchange_child(below.parent, volume, id).await?;
+        Ok(id)
+    }
+
+    pub(crate) fn entry_of(&self, open: &Open) -> Entry {
+        let (slot, offset) = open.root_place();
+        self.entry_in(slot, offset)
+    }
+
+    #[inline(never)]
+    pub(crate) async fn rollback_body(
+        &mut self,
+        volume: LayerId,
+        snapshot: LayerId,
+        time: u64,
+        keep: Option<&Attributes<'_>>,
+    ) -> Outcome<Option<LayerId>, D> {
+        let old = self.live(volume, LayerKind::Volume).await?;
+        let target = self.live(snapshot, LayerKind::Snapshot).await?;
+        if old.family != target.family {
+            return Err(Error::WrongKind(snapshot));
+        }
+        self.expect_layers(1).await?;
+        let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == old.parent;
+        let kept = match keep {
+            Some(attributes) => {
+                let name = self.free_name(attributes.name, 0).await?;
+                Some(self.new_layer(attributes, name, LayerKind::Snapshot).await?)
+            }
+            None if old.data + old.nodes > 0 || merging => {
+                let mut open = self
+                    .new_layer(&Attributes { time, ..Attributes::default() }, Name::NONE, LayerKind::Snapshot)
+                    .await?;
+                open.layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
+                Some(open)
+            }
+            None => None,
+        };
+        let kept_id = kept.as_ref().map(|open| open.layer.id);
+        if let Some(open) = kept {
+            let epoch = self.close_epoch()?;
+            self.put_below(volume.0, open, epoch).await?;
+        }
+        let mut open = self.open(volume.0).await?;
+        let left = open.layer.parent;
+        let target = self.layer(snapshot.0).await?;
+        self.set_root(&mut open, &target.root, target.height);
+        open.layer.parent = target.id;
+        open.layer.parent_epoch = target.epoch;
+        open.layer.sectors = target.sectors;
+        open.layer.reverted_at = time;
+        open.layer.reverted_from = target.id;
+        self.save(&open);
+        if left != target.id {
+            self.exchange_child(left, volume.0, 0).await?;
+            self.exchange_child(target.id, 0, volume.0).await?;
+        }
+        if kept_id.is_some() && keep.is_none() {
+            self.sb.hint = kept_id.unwrap_or(0);
+        }
+        if keep.is_some() {
+            self.check_room()?;
+        } else {
+            self.check_promises()?;
+        }
+        Ok(kept_id.filter(|_| keep.is_some()).map(LayerId))
+    }
+
+    #[inline(never)]
+    pub(crate) async fn clone_body(
+        &mut self,
+        snapshot: LayerId,
+        attributes: &Attributes<'_>,
+        guaranteed: bool,
+    ) -> Outcome<LayerId, D> {
+        let source = self.live(snapshot, LayerKind::Snapshot).await?;
+        let name = self.free_name(attributes.name, 0).await?;
+        self.expect_layers(1).await?;
+        let mut open = self.new_layer(attributes, name, LayerKind::Volume).await?;
+        self.set_root(&mut open, &source.root, source.height);
+        let id = open.layer.id;
+        open.layer = Layer {
+            parent: source.id,
+            parent_epoch: source.epoch,
+            family: source.family,
+            sectors: source.sectors,
+            flags: source.flags & LayerFlags::INTEGRITY,
+            ..open.layer
+        };
+        open.layer.flags.set(LayerFlags::GUARANTEED, guaranteed);
+        self.save(&open);
+        self.exchange_child(source.id, 0, id).await?;
+        self.check_room()?;
+        Ok(LayerId(id))
+    }
+
+    #[inline(never)]
+    pub(crate) async fn delete_body(&mut self, id: LayerId) -> Outcome<(), D> {
+        let layer = self.live_layer(id.0).await?;
+        if layer.kind == LayerKind::Attachment && layer.owner != 0 {
+            self.detach(&layer).await?;
+        }
+        let mut open = self.open(id.0).await?;
+        if layer.epoch == 0 {
+            open.layer.epoch = self.close_epoch()?;
+        }
+        open.layer.flags |= LayerFlags::DELETED | LayerFlags::ARMED;
+        open.layer.flags.remove(LayerFlags::STAGED);
+        open.layer.owner = 0;
+        open.layer.next_attachment = 0;
+        self.save(&open);
+        self.sb.hint = id.0;
+        Ok(())
+    }
+
+    #[inline(never)]
+    pub(crate) async fn rename_body(&mut self, id: LayerId, name: &str) -> Outcome<(), D> {
+        let layer = self.live_layer(id.0).await?;
+        if layer.kind == LayerKind::Attachment {
+            return Err(Error::WrongKind(id));
+        }
+        let name = self.free_name(name, id.0).await?;
+        let mut open = self.open(id.0).await?;
+        open.layer.name = name;
+        self.save(&open);
+        Ok(())
+    }
+
+    #[inline(never)]
+    pub(crate) async fn describe_body(&mut self, id: LayerId, text: &str) -> Outcome<(), D> {
+        let layer = self.live_layer(id.0).await?;
+        if text.len() > DESCRIPTION {
+            return Err(Error::BadName);
+        }
+        let mut open = self.open(id.0).await?;
+        open.layer.description = u16::try_from(text.len()).unwrap_or(0);
+        self.write_description(id.0, text, layer.description).await?;
+        self.save(&open);
+        self.check_room()
+    }
+}

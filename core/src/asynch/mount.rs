@@ -1,0 +1,186 @@
+//! Made from `mount.rs` by `tests/twin`: change that one.
+
+#![allow(unused_imports, private_interfaces, clippy::pedantic)]
+
+use super::*;
+
+use crate::device::asynch::BlockDevice;
+use crate::store::asynch::Outcome;
+use crate::store::asynch::Store;
+
+impl<'w, D: BlockDevice> Store<'w, D> {
+    /// Divides the workspace and sets up a store that has read nothing. A base device may want its buffers aligned to more than the
+    /// pool's own device does.
+    // In place: a store is large, and every move of it would cost that much stack.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    pub(crate) fn new(
+        device: D,
+        workspace: &'w mut [u8],
+        sb: &Superblock,
+        checksum: Checksum,
+        needed: usize,
+        base_alignment: u32,
+    ) -> Outcome<Self, D> {
+        let geometry = device.geometry();
+        let block_size = 1usize << sb.block_shift;
+        let alignment = alignment_of(&geometry)?.max(index(u64::from(base_alignment)));
+        if alignment > block_size {
+            return Err(Error::BadParameter("a device wants its buffers aligned to more than the size of a block"));
+        }
+        let skip = padding(workspace, alignment);
+        let table = index(u64::from(sb.pending)) * PENDING_ITEM;
+        if workspace.len() < needed.saturating_add(skip) {
+            return Err(Error::WorkspaceTooSmall { needed: needed.saturating_add(skip) });
+        }
+        let (_, workspace) = split(workspace, skip);
+        let (scratch, workspace) = split(workspace, block_size);
+        let cache = workspace.len().saturating_sub(table);
+        let (cache, table) = split(workspace, cache);
+        let layout = sb.layout();
+        Ok(Self {
+            device,
+            cache: Cache::new(cache, block_size),
+            pending: Pending::new(table),
+            scratch,
+            window: Window::default(),
+            checksum,
+            durable: *sb,
+            spares_next: Spares::default(),
+            layout,
+            spb: Power::of_two(u32::from(sb.block_shift.saturating_sub(sb.sector_shift))),
+            sector_size: index(u64::from(geometry.sector_size)),
+            alignment,
+            building: false,
+            sequence: 1,
+            flushed: 0,
+            proven: 0,
+            fresh: true,
+            poisoned: false,
+            read_only: false,
+            mounted: crate::bytes::u32_at(&sb.generation.to_le_bytes(), 0),
+            growth: 0,
+            reserve_used: 0,
+            held: crate::transfer::Held::default(),
+            #[cfg(feature = "async")]
+            entered: None,
+            heads: heapless::Deque::new(),
+            began: (0, 0),
+            stats: Stats::default(),
+            sb: *sb,
+        })
+    }
+
+    /// Opens the pool on the device.
+    pub(crate) async fn mount(
+        mut device: D,
+        workspace: &'w mut [u8],
+        options: &MountOptions,
+        base_alignment: u32,
+    ) -> Outcome<Self, D> {
+        let geometry = device.geometry();
+        if !geometry.read_only {
+            device.flush().await.map_err(Error::Device)?;
+        }
+        let sb = read_superblocks(&mut device, workspace, options.checksum).await?;
+        check_superblock(&sb, &geometry, options.read_only || geometry.read_only)?;
+        let needed = needed_for(&sb);
+        let mut store = Self::new(device, workspace, &sb, options.checksum, needed, base_alignment)?;
+        store.stats.flushes = 1;
+        store.read_only = options.read_only || geometry.read_only;
+        store.window.restart(store.sb.cursor);
+        store.recover().await?;
+        event!(
+            info,
+            "mounted: generation {}, {} records from the journal, {} blocks free, read-only: {}",
+            store.sb.generation,
+            wide(store.pending.len()),
+            store.sb.free,
+            store.read_only
+        );
+        Ok(store)
+    }
+}
+
+/// The newest superblock, read into the start of the workspace (M2).
+pub(crate) async fn read_superblocks<D: BlockDevice>(
+    device: &mut D,
+    workspace: &mut [u8],
+    checksum: Checksum,
+) -> Outcome<Superblock, D> {
+    let geometry = device.geometry();
+    let sector = sector_of(&geometry)?;
+    let length = sector.max(SUPERBLOCK_SIZE);
+    let skip = padding(workspace, alignment_of(&geometry)?);
+    let buffer = workspace.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
+    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
+    let sectors = Power::of_two(geometry.sector_size.trailing_zeros());
+    let mut newest: Option<Superblock> = None;
+    let mut copies = 0;
+    let mut traces = false;
+    let mut failure = None;
+    // Block sizes to try: the one that a valid slot names, or all of them while none is known.
+    for shift in 9..=16u32 {
+        for slot in 0..SUPERBLOCKS {
+            let known = newest.as_ref().map(|sb| u32::from(sb.block_shift));
+            if known.is_some_and(|known| known != shift) || slot == 0 && shift > 9 {
+                continue;
+            }
+            let at = (slot << shift) / sectors;
+            if (slot << shift) % sectors != 0 || at + wide(length) / sectors > geometry.sectors {
+                continue;
+            }
+            if let Err(error) = device.read(at, buffer).await {
+                failure = Some(error);
+                continue;
+            }
+            traces |= buffer.starts_with(MAGIC);
+            let found = Superblock::look(buffer, checksum);
+            let found = found.filter(|(_, block_shift)| slot == 0 || u32::from(*block_shift) == shift);
+            let Some((generation, _)) = found else { continue };
+            match newest.as_ref().map_or(Ordering::Less, |sb| sb.generation.cmp(&generation)) {
+                Ordering::Less => (newest, copies) = (Superblock::decode(buffer, checksum), 1),
+                Ordering::Equal => copies += 1,
+                Ordering::Greater => {}
+            }
+        }
+    }
+    match (newest, failure) {
+        (Some(sb), _) => {
+            if copies < 2 {
+                event!(warn, "one copy of the superblock of generation {} cannot be read", sb.generation);
+            }
+            Ok(sb)
+        }
+        (None, Some(error)) => Err(Error::Device(error)),
+        (None, None) if traces => Err(damaged(Object::Superblock, 0)),
+        (None, None) => Err(Error::NotAPool),
+    }
+}
+
+/// Checksum over sampled sectors of a base device: recognises the wrong one, does not prove the right one.
+pub(crate) async fn identify<B: BlockDevice>(
+    base: &mut B,
+    buffer: &mut [u8],
+    sector_size: u32,
+    checksum: Checksum,
+) -> Outcome<BaseIdentity, B> {
+    let geometry = base.geometry();
+    if geometry.sectors == 0 {
+        return Ok(BaseIdentity::default());
+    }
+    if geometry.sector_size != sector_size {
+        return Err(Error::BadParameter("the base device must have sectors of the pool's size"));
+    }
+    let length = sector_of(&geometry)?;
+    let skip = padding(buffer, alignment_of(&geometry)?);
+    let buffer = buffer.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
+    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
+    let mut fingerprint = 0;
+    for sample in 0..SAMPLES {
+        let sector = (geometry.sectors - 1) / (SAMPLES - 1) * sample;
+        base.read(sector, buffer).await.map_err(Error::Device)?;
+        fingerprint = checksum(fingerprint, buffer);
+    }
+    Ok(BaseIdentity { sectors: geometry.sectors, fingerprint })
+}

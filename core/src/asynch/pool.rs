@@ -1,0 +1,346 @@
+//! Made from `pool.rs` by `tests/twin`: change that one.
+
+#![allow(unused_imports, private_interfaces, clippy::pedantic)]
+
+use super::*;
+
+use crate::device::asynch::BlockDevice;
+use crate::mount::asynch::identify;
+use crate::store::asynch::Store;
+
+/// A mounted pool: a device, a workspace in memory, and perhaps a read-only base device.
+///
+/// There is nothing to be done on `Drop`: what was flushed is durable, what was not is treated as by a power loss.
+/// [`unmount`](Self::unmount) ends a mount in order.
+pub struct Pool<'w, D: BlockDevice, B = NoBase<<D as BlockDevice>::Error>> {
+    pub(crate) store: Store<'w, D>,
+    pub(crate) base: B,
+}
+
+/// The result of a call: the error carries the device's.
+pub(crate) type Result<T, D> = core::result::Result<T, Error<<D as BlockDevice>::Error>>;
+
+impl<'w, D: BlockDevice> Pool<'w, D> {
+    /// Makes an empty pool on the device.
+    ///
+    /// # Errors
+    /// [`Error::HoldsPool`] unless forced, [`Error::DeviceTooSmall`], [`Error::BadParameter`], [`Error::WorkspaceTooSmall`].
+    ///
+    /// # Power loss
+    /// The device holds no pool, or the whole empty one.
+    pub async fn format(device: D, workspace: &'w mut [u8], options: &FormatOptions) -> Result<(), D> {
+        Store::format(device, workspace, options, BaseIdentity::default()).await
+    }
+
+    /// Opens the pool on the device. Pass `&mut device` to keep the device when this fails.
+    ///
+    /// # Errors
+    /// [`Error::NotAPool`], [`Error::Corrupt`], [`Error::UnsupportedVersion`], [`Error::UnsupportedFeatures`],
+    /// [`Error::WorkspaceTooSmall`], [`Error::DeviceTooSmall`], [`Error::WrongBase`] if the pool needs a base device.
+    ///
+    /// # Power loss
+    /// Nothing is written: as before.
+    pub async fn mount(device: D, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
+        match Store::mount(device, workspace, options, 1).await {
+            Ok(store) if store.sb.base != BaseIdentity::default() => Err(Error::WrongBase),
+            Ok(store) => Ok(Self { store, base: NoBase::new() }),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
+    /// Makes an empty pool whose volumes show the base device wherever nothing was written.
+    ///
+    /// # Errors
+    /// As [`format`](Pool::format).
+    ///
+    /// # Power loss
+    /// As [`format`](Pool::format).
+    pub async fn format_on_base(
+        device: D,
+        mut base: B,
+        workspace: &'w mut [u8],
+        options: &FormatOptions,
+    ) -> Result<(), D> {
+        let identity = identify(&mut base, workspace, device.geometry().sector_size, options.checksum).await?;
+        Store::format(device, workspace, options, identity).await
+    }
+
+    /// Opens a pool together with its base device.
+    ///
+    /// # Errors
+    /// As [`mount`](Pool::mount); [`Error::WrongBase`] if this is not the base that the pool was made on.
+    ///
+    /// # Power loss
+    /// Nothing is written: as before.
+    pub async fn mount_on_base(
+        device: D,
+        mut base: B,
+        workspace: &'w mut [u8],
+        options: &MountOptions,
+    ) -> Result<Self, D> {
+        let identity = identify(&mut base, workspace, device.geometry().sector_size, options.checksum).await?;
+        let store = Store::mount(device, workspace, options, base.geometry().alignment).await?;
+        if store.sb.base != identity {
+            return Err(Error::WrongBase);
+        }
+        Ok(Self { store, base })
+    }
+
+    /// Ends the mount: whatever is pending goes into the trees, so that the next mount finds an empty journal.
+    ///
+    /// # Errors
+    /// The device's; the pool is then as after a power loss. [`Error::Poisoned`] if that has happened before: what was not
+    /// flushed may be lost, and [`abandon`](Self::abandon) gives the device back.
+    ///
+    /// # Power loss
+    /// As [`flush`](Self::flush).
+    pub async fn unmount(mut self) -> Result<D, D> {
+        self.store.enter();
+        if self.store.poisoned {
+            return Err(Error::Poisoned);
+        }
+        self.store.check_idle()?;
+        if !self.store.read_only && (!self.store.fresh || self.store.pending.len() > 0) {
+            if self.store.pending.len() > 0 {
+                self.store.checkpoint().await?;
+            } else {
+                self.store.flush().await?;
+            }
+        }
+        Ok(self.store.device)
+    }
+
+    /// Gives the device back as it is: what was not flushed may be lost.
+    pub fn abandon(self) -> D {
+        self.store.device
+    }
+
+    /// The device below, to look at.
+    pub fn device(&self) -> &D {
+        &self.store.device
+    }
+
+    /// The device below. Whoever writes to it destroys the pool.
+    pub fn device_mut(&mut self) -> &mut D {
+        &mut self.store.device
+    }
+
+    /// Makes every write so far durable.
+    ///
+    /// Costs one device flush; with new blocks one journal unit (for as many records as fit) and one device flush; two flushes
+    /// when the journal is full.
+    ///
+    /// # Errors
+    /// The device's; the pool is then poisoned.
+    ///
+    /// # Power loss
+    /// Every sector holds what it held after the last flush or something written to it since.
+    pub async fn flush(&mut self) -> Result<(), D> {
+        self.store.enter();
+        let result: Result<(), D> = async {
+            if self.store.read_only {
+                return Ok(());
+            }
+            self.store.flush().await
+        }
+        .await;
+        self.store.leave();
+        result
+    }
+
+    /// Brings what is pending into the trees and empties the journal.
+    ///
+    /// # Errors
+    /// The device's; the pool is then poisoned.
+    ///
+    /// # Power loss
+    /// As [`flush`](Self::flush).
+    pub async fn checkpoint(&mut self) -> Result<(), D> {
+        self.store.enter();
+        let result: Result<(), D> = async { self.store.checkpoint().await }.await;
+        self.store.leave();
+        result
+    }
+
+    /// The pool's space at this moment. Needs no device operation.
+    pub fn space(&self) -> Space {
+        let store = &self.store;
+        let pending = (0..store.pending.len()).filter_map(|i| store.pending.get(i));
+        let used = wide(pending.filter(|item| item.record.entry.is_block()).count());
+        Space {
+            total: store.layout.total,
+            free: store.durable.free.saturating_sub(used),
+            guaranteed: store.durable.guaranteed.saturating_sub(store.reserve_used),
+            reserve: store.reserve(),
+            reclaimable: store.durable.reclaimable,
+        }
+    }
+
+    /// Counts of what was done since the mount.
+    pub fn stats(&self) -> Stats {
+        self.store.stats
+    }
+
+    /// What the pool says of itself.
+    pub fn info(&self) -> PoolInfo {
+        let (store, sb) = (&self.store, &self.store.durable);
+        let merging = sb.merge.mode != crate::format::MergeMode::None;
+        PoolInfo {
+            version: sb.version,
+            uuid: sb.uuid,
+            block_size: 1 << store.layout.block_shift,
+            sector_size: u32::try_from(store.sector_size).unwrap_or(0),
+            unit_size: 1 << sb.unit_shift,
+            journal_units: sb.journal_units,
+            pending: sb.pending,
+            pending_used: u32::try_from(store.pending.len()).unwrap_or(0),
+            generation: sb.generation,
+            epoch: sb.epoch,
+            next_layer: sb.next_layer,
+            layers: sb.layers,
+            deleted: sb.deleted,
+            staged: sb.staged,
+            base_sectors: sb.base.sectors,
+            heights: (sb.max_height, sb.catalog_height, u8::try_from(store.layout.levels()).unwrap_or(0)),
+            merging: merging.then_some((sb.merge.layer, sb.merge.front)),
+            read_only: store.read_only,
+            poisoned: store.poisoned,
+        }
+    }
+
+    /// The checksum in use.
+    pub fn checksum(&self) -> Checksum {
+        self.store.checksum
+    }
+
+    /// Bytes of metadata that the workspace can hold in memory.
+    pub fn cache_size(&self) -> u64 {
+        self.store.cache.capacity()
+    }
+
+    /// Works off deleted layers until nothing is left: [`merge_step`](Self::merge_step) in a loop.
+    ///
+    /// # Errors
+    /// As [`merge_step`](Self::merge_step).
+    ///
+    /// # Power loss
+    /// As [`merge_step`](Self::merge_step).
+    pub async fn merge_all(&mut self, budget: u32) -> Result<(), D> {
+        while self.merge_step(budget).await? != Merge::Idle {}
+        Ok(())
+    }
+
+    /// Takes in a device that has grown; the new number of blocks.
+    ///
+    /// # Errors
+    /// The device's.
+    ///
+    /// # Power loss
+    /// The pool has the old size or the new one.
+    pub async fn grow(&mut self) -> Result<u64, D> {
+        self.store.enter();
+        let result: Result<u64, D> = async {
+            self.store.begin().await?;
+            let result = self.store.grow_body().await;
+            let old = self.store.layout;
+            if let Ok(total) = result {
+                self.store.layout.total = total;
+            }
+            let result = self.store.end(result).await;
+            match &result {
+                Ok(total) if *total > old.total => {
+                    crate::logging::event!(info, "grown from {} to {} blocks", old.total, *total);
+                }
+                Ok(_) => {}
+                Err(_) => self.store.layout = old,
+            }
+            result
+        }
+        .await;
+        self.store.leave();
+        result
+    }
+
+    /// Tells the device which blocks are free, from a block on, for about `budget` device operations; the block to go on from.
+    ///
+    /// # Errors
+    /// The device's.
+    ///
+    /// # Power loss
+    /// Changes nothing that a volume can see.
+    pub async fn discard_free(&mut self, from: u64, budget: u32) -> Result<Option<u64>, D> {
+        self.store.enter();
+        let result: Result<Option<u64>, D> = async { self.store.discard_free(from, budget).await }.await;
+        self.store.leave();
+        result
+    }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// The larger total; the space map's new nodes need no writing, its entries' counts do.
+    pub(crate) async fn grow_body(&mut self) -> Result<u64, D> {
+        let old = self.layout;
+        let sectors = self.device.geometry().sectors;
+        let layout = crate::format::Layout { total: (sectors / self.spb).min(1 << 48), ..old };
+        let layout = crate::format::Layout { total: layout.usable_total(), ..layout };
+        if layout.total <= old.total {
+            return Ok(old.total);
+        }
+        self.space_grow(&layout).await?;
+        self.sb.total = layout.total;
+        Ok(layout.total)
+    }
+
+    pub(crate) async fn discard_free(&mut self, from: u64, budget: u32) -> Result<Option<u64>, D> {
+        self.writable()?;
+        if !self.device.geometry().discard {
+            return Ok(None);
+        }
+        // Nothing given out in this generation may be discarded, and nothing discarded given out before a flush.
+        self.checkpoint().await?;
+        self.window.rewind(0, 0);
+        let mut at = from;
+        let mut left = budget.max(1);
+        while left > 0 {
+            let Some((first, count)) = self.free_run(at, self.layout.total).await? else {
+                return self.flush().await.map(|()| None);
+            };
+            self.device.discard(first * self.spb, count * self.spb).await.map_err(Error::Device)?;
+            at = first + count;
+            left -= 1;
+        }
+        self.flush().await?;
+        Ok(Some(at))
+    }
+
+    /// The buffer lies as the device wants it.
+    pub(crate) fn is_aligned(&self, buffer: &[u8]) -> bool {
+        padding(buffer, self.alignment) == 0
+    }
+
+    /// Sectors in a buffer; an error if it is not a whole number of them.
+    pub(crate) fn sectors_in(&self, buffer: &[u8], layer_sectors: u64) -> Result<u64, D> {
+        let (bytes, sector) = (wide(buffer.len()), self.sector());
+        if bytes % sector != 0 {
+            return Err(Error::OutOfRange { sectors: layer_sectors });
+        }
+        Ok(bytes / sector)
+    }
+
+    /// The size of a sector, to divide by.
+    pub(crate) fn sector(&self) -> Power {
+        Power::of_two(self.sector_size.trailing_zeros())
+    }
+
+    /// Sectors of a physical unit.
+    pub(crate) fn unit(&self) -> Power {
+        Power::of_two(u32::from(self.sb.unit_shift.saturating_sub(self.sb.sector_shift)))
+    }
+
+    /// Bytes of so many sectors.
+    pub(crate) fn bytes_of(&self, sectors: u64) -> usize {
+        index(sectors).saturating_mul(self.sector_size)
+    }
+}

@@ -1,0 +1,157 @@
+//! Made from `resize.rs` by `tests/twin`: change that one.
+
+#![allow(unused_imports, private_interfaces, clippy::pedantic)]
+
+use super::*;
+
+use crate::device::asynch::BlockDevice;
+use crate::pool::asynch::Pool;
+use crate::pool::asynch::Result;
+use crate::store::asynch::Outcome;
+use crate::store::asynch::Store;
+
+impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
+    /// Makes a volume larger or smaller. What is cut off is gone; what is new reads as zeros (or as the base device, from the end
+    /// of the last block that was written on).
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::BadParameter`] for nothing or too much, [`Error::WrongKind`] for a snapshot.
+    ///
+    /// # Power loss
+    /// The old size and content or the new.
+    pub async fn resize(&mut self, volume: LayerId, sectors: u64) -> Result<(), D> {
+        self.store.enter();
+        let result: Result<(), D> = async {
+            self.store.writable()?;
+            let old = self.store.live(volume, LayerKind::Volume).await?.sectors;
+            let spb = self.store.spb;
+            if sectors == 0 || spb.ceil(sectors) > 1 << 48 {
+                return Err(Error::BadParameter("a volume has from one sector to 2^48 blocks"));
+            }
+            if sectors > old && old % spb != 0 {
+                self.store.leave_fresh().await?;
+                self.hide_tail(volume, old).await?;
+            }
+            self.store.begin().await?;
+            let result = self.store.resize_body(volume, sectors).await;
+            self.store.end(result).await
+        }
+        .await;
+        self.store.leave();
+        result
+    }
+
+    /// Zeroes what an earlier, larger size may have left behind the end in the last block; past the base device's end alone.
+    pub(crate) async fn hide_tail(&mut self, volume: LayerId, sectors: u64) -> Result<(), D> {
+        let spb = self.store.spb;
+        let head = self.store.head(volume).await?;
+        let (address, within) = (sectors / spb, sectors % spb);
+        let (entry, _) = self.store.effective(&head, address).await?;
+        if !entry.is_block() {
+            return Ok(());
+        }
+        let shared = sectors % self.store.unit() != 0;
+        self.write_part(&head, address, within, spb.get() - within, Source::Zeros, shared).await
+    }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    #[inline(never)]
+    pub(crate) async fn resize_body(&mut self, volume: LayerId, sectors: u64) -> Outcome<(), D> {
+        let layer = self.live(volume, LayerKind::Volume).await?;
+        let blocks = self.spb.ceil(sectors);
+        if sectors < layer.sectors {
+            let free = self.sb.free;
+            let limit = self.limit_for(layer.parent, layer.parent_epoch, blocks);
+            self.expect_layers(1).await?;
+            let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == layer.parent;
+            if layer.data + layer.nodes > 0 || merging {
+                let attributes = Attributes { time: layer.created, ..Attributes::default() };
+                let mut old = self.new_anonymous(&attributes).await?;
+                old.layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
+                let epoch = self.close_epoch()?;
+                self.sb.hint = old.layer.id;
+                self.put_below(volume.0, old, epoch).await?;
+            }
+            let mut open = self.open(volume.0).await?;
+            let copies = self.cut(&mut open, blocks, limit).await?;
+            open.layer.sectors = sectors;
+            self.save(&open);
+            if copies > 0 && !open.layer.flags.contains(LayerFlags::GUARANTEED) {
+                // No merge gives them back.
+                self.check_free(free.saturating_sub(copies.into()))?;
+            }
+            return self.check_promises();
+        }
+        let mut open = self.open(volume.0).await?;
+        let height = self.height_of(sectors);
+        while open.layer.height < height {
+            self.raise_map(&mut open).await?;
+        }
+        open.layer.sectors = sectors;
+        self.sb.max_height = self.sb.max_height.max(open.layer.height);
+        self.save(&open);
+        self.check_room()
+    }
+
+    pub(crate) async fn new_anonymous(&mut self, attributes: &Attributes<'_>) -> Outcome<Open, D> {
+        let mut open = self.open_new().await?;
+        open.layer.kind = LayerKind::Snapshot;
+        open.layer.name = Name::NONE;
+        open.layer.created = attributes.time;
+        Ok(open)
+    }
+
+    /// Puts a node on top of a map.
+    pub(crate) async fn raise_map(&mut self, open: &mut Open) -> Outcome<(), D> {
+        let (slot, offset) = open.root_place();
+        // The checksum of the old root must be known.
+        self.clean_all(true).await?;
+        let old = self.held_entry(slot, offset);
+        let height = open.layer.height + 1;
+        self.set_root(open, &Entry::EMPTY, height);
+        if old.is_empty() {
+            return Ok(());
+        }
+        let mut tree = Self::map_tree(open);
+        let node = self.node_mut(&mut tree, slot, offset).await?;
+        old.encode(self.cache.bytes_mut(node), 0);
+        open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.nodes);
+        Ok(())
+    }
+
+    /// Removes every entry of a map from an address on. The volume owns nothing of it, and before it was closed only what was born after
+    /// `limit`: how many of the nodes that it gets now it did not have then.
+    pub(crate) async fn cut(&mut self, open: &mut Open, address: u64, limit: u32) -> Outcome<u32, D> {
+        let mut tree = Self::map_tree(open);
+        let fan = self.span(1);
+        let (mut holder, mut offset) = (tree.holder, tree.offset);
+        if address >= self.span(tree.height) {
+            return Ok(0);
+        }
+        let mut copies = 0;
+        let mut reached = tree.height;
+        for level in (1..=tree.height).rev() {
+            let entry = self.held_entry(holder, offset);
+            if !entry.is_block() {
+                break;
+            }
+            copies += u32::from(entry.birth <= limit);
+            let slot = self.node_mut(&mut tree, holder, offset).await?;
+            reached = level;
+            let aligned = self.begins(level - 1, address);
+            let keep = self.child_offset(address, level) + if aligned { 0 } else { Entry::SIZE };
+            let end = index(fan) * Entry::SIZE;
+            if let Some(rest) = self.cache.bytes_mut(slot).get_mut(keep..end) {
+                rest.fill(0);
+            }
+            if aligned {
+                break;
+            }
+            (holder, offset) = (slot, self.child_offset(address, level));
+        }
+        self.prune(&mut tree, address, reached).await?;
+        open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.nodes);
+        Ok(copies)
+    }
+}

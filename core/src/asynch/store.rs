@@ -1,0 +1,210 @@
+//! Made from `store.rs` by `tests/twin`: change that one.
+
+#![allow(unused_imports, private_interfaces, clippy::pedantic)]
+
+use super::*;
+
+use crate::device::asynch::BlockDevice;
+
+/// What a call of the store returns.
+pub(crate) type Outcome<T, D> = Result<T, Error<<D as BlockDevice>::Error>>;
+
+pub(crate) struct Store<'w, D> {
+    pub(crate) device: D,
+    pub(crate) cache: Cache<'w>,
+    pub(crate) pending: Pending<'w>,
+    /// One block of memory for whatever needs one for a moment.
+    pub(crate) scratch: &'w mut [u8],
+    pub(crate) window: Window,
+    pub(crate) checksum: Checksum,
+    /// The state that the durable superblock leads to.
+    pub(crate) durable: Superblock,
+    /// The same, with the changes of the checkpoint that is being built.
+    pub(crate) sb: Superblock,
+    pub(crate) building: bool,
+    /// Blocks that this checkpoint frees and that the next one may take for the catalog.
+    pub(crate) spares_next: crate::format::Spares,
+    pub(crate) layout: Layout,
+    /// Sectors in a block.
+    pub(crate) spb: Power,
+    pub(crate) sector_size: usize,
+    pub(crate) alignment: usize,
+    /// Number of the next journal unit.
+    pub(crate) sequence: u32,
+    /// Last unit whose flush returned.
+    pub(crate) flushed: u32,
+    /// Highest mark in a unit whose flush returned.
+    pub(crate) proven: u32,
+    /// Mounted and not changed since.
+    pub(crate) fresh: bool,
+    pub(crate) poisoned: bool,
+    pub(crate) read_only: bool,
+    /// Low half of the generation at mount: tells which staged attachments are this mount's.
+    pub(crate) mounted: u32,
+    /// Nodes that the pending records of thin volumes may add.
+    pub(crate) growth: u64,
+    /// Layers in use, as the catalog has them.
+    pub(crate) heads: heapless::Deque<Head, 4>,
+    /// Where the allocation stood when the checkpoint began.
+    pub(crate) began: (u64, u64),
+    /// Blocks of pending records that came out of a reserve.
+    pub(crate) reserve_used: u64,
+    pub(crate) stats: Stats,
+    pub(crate) held: Held,
+    /// A call is under way, and began when so many writes and flushes had been made.
+    #[cfg(feature = "async")]
+    #[allow(dead_code, reason = "of use to the twin alone")]
+    pub(crate) entered: Option<u64>,
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    pub(crate) fn block_size(&self) -> usize {
+        1 << self.layout.block_shift
+    }
+
+    pub(crate) fn fan_shift(&self) -> u32 {
+        self.layout.fan_shift()
+    }
+
+    /// Reads sectors into memory of the caller.
+    pub(crate) async fn device_read(&mut self, sector: u64, buffer: &mut [u8]) -> Outcome<(), D> {
+        self.stats.reads += 1;
+        self.device.read(sector, buffer).await.map_err(Error::Device)
+    }
+
+    /// Writes sectors; a failure poisons the pool.
+    pub(crate) async fn device_write(&mut self, sector: u64, buffer: &[u8]) -> Outcome<(), D> {
+        self.stats.writes += 1;
+        self.device.write(sector, buffer).await.map_err(|error| self.poison("writing data", error))
+    }
+
+    /// After a failed write or flush: no change before the next mount (M6).
+    pub(crate) fn poison(&mut self, doing: &'static str, error: D::Error) -> Error<D::Error> {
+        self.poisoned = true;
+        crate::logging::event!(error, "poisoned: {} failed; changes are refused until the next mount", doing);
+        Error::Device(error)
+    }
+
+    /// Reads a block into the scratch buffer.
+    pub(crate) async fn read_scratch(&mut self, block: u64) -> Outcome<(), D> {
+        self.stats.reads += 1;
+        self.device.read(block * self.spb, self.scratch).await.map_err(Error::Device)
+    }
+
+    /// Writes the scratch buffer to a block.
+    pub(crate) async fn write_scratch(&mut self, block: u64) -> Outcome<(), D> {
+        self.stats.writes += 1;
+        self.device.write(block * self.spb, self.scratch).await.map_err(|error| self.poison("writing data", error))
+    }
+
+    /// The block can be something that an entry points to.
+    pub(crate) fn check_pointer(&self, what: Object, block: u64) -> Outcome<(), D> {
+        if block >= self.layout.total || self.layout.is_fixed(block) {
+            return Err(damaged(what, block));
+        }
+        Ok(())
+    }
+
+    /// The slot with the block that a catalog or map entry points to.
+    pub(crate) async fn load(&mut self, entry: &Entry, what: Object) -> Outcome<Slot, D> {
+        self.check_pointer(what, entry.block)?;
+        self.load_at(entry.block, entry.crc, what).await
+    }
+
+    /// The slot with this block, whose checksum is known.
+    pub(crate) async fn load_at(&mut self, block: u64, crc: u32, what: Object) -> Outcome<Slot, D> {
+        if let Some(slot) = self.cache.find(block) {
+            if !self.cache.is_dirty(slot) && self.cache.crc(slot) != crc {
+                return Err(damaged(what, block));
+            }
+            self.cache.touch(slot);
+            return Ok(slot);
+        }
+        let slot = self.vacate().await?;
+        self.stats.reads += 1;
+        let buffer = self.cache.bytes_mut(slot);
+        self.device.read(block * self.spb, buffer).await.map_err(Error::Device)?;
+        if (self.checksum)(0, buffer) != crc {
+            return Err(damaged(what, block));
+        }
+        self.cache.assign(slot, Some(block));
+        self.cache.set_crc(slot, crc);
+        self.cache.touch(slot);
+        Ok(slot)
+    }
+
+    /// A vacant slot.
+    pub(crate) async fn vacate(&mut self) -> Outcome<Slot, D> {
+        let needed = Cache::memory_for(index(u64::from(self.cache.slots())) + 1, self.block_size());
+        let slot = self.cache.victim().ok_or(Error::WorkspaceTooSmall { needed })?;
+        if self.cache.is_dirty(slot) {
+            self.clean(slot).await?;
+        }
+        self.cache.assign(slot, None);
+        Ok(slot)
+    }
+
+    /// Gives the slot its new block. What the cache has of that block is of an earlier use and forgotten; if it is of this
+    /// generation, a damaged pool has given out the block twice.
+    pub(crate) fn rehouse(&mut self, slot: Slot, block: u64, what: Object) -> Outcome<(), D> {
+        if let Some(stale) = self.cache.find(block) {
+            if self.cache.is_held(stale) {
+                return Err(damaged(what, block));
+            }
+            self.cache.assign(stale, None);
+        }
+        self.cache.assign(slot, Some(block));
+        Ok(())
+    }
+
+    /// Writes a dirty slot, none of whose children are dirty, and gives its checksum to its parent.
+    pub(crate) async fn clean(&mut self, slot: Slot) -> Outcome<(), D> {
+        let block = self.cache.block(slot);
+        let crc = (self.checksum)(0, self.cache.bytes(slot));
+        self.stats.writes += 1;
+        if let Err(error) = self.device.write(block * self.spb, self.cache.bytes(slot)).await {
+            return Err(self.poison("writing metadata", error));
+        }
+        self.cache.set_crc(slot, crc);
+        match self.cache.parent(slot) {
+            (CATALOG_ROOT, _) => self.sb.catalog.crc = crc,
+            (SPACE_ROOT, _) => self.sb.space.crc = crc,
+            (parent, offset) => put_u32(self.cache.bytes_mut(parent), offset + 12, crc),
+        }
+        self.cache.set_clean(slot);
+        Ok(())
+    }
+
+    /// Writes every dirty slot (or only the nodes of maps), children before parents, each once.
+    pub(crate) async fn clean_all(&mut self, maps_only: bool) -> Outcome<(), D> {
+        let mut listed = self.cache.dirty_list();
+        while listed != crate::cache::NONE {
+            let mut slot = listed;
+            while slot < self.cache.slots() && self.cache.is_dirty(slot) && self.cache.dirty_children(slot) == 0 {
+                if maps_only && !self.cache.is_map(slot) {
+                    break;
+                }
+                self.clean(slot).await?;
+                slot = self.cache.parent(slot).0;
+            }
+            listed = self.cache.dirty_after(listed);
+        }
+        Ok(())
+    }
+
+    /// Refuses changes where there can be none.
+    pub(crate) fn writable(&self) -> Outcome<(), D> {
+        if self.poisoned {
+            return Err(Error::Poisoned);
+        }
+        if self.read_only {
+            return Err(Error::ReadOnly);
+        }
+        Ok(())
+    }
+
+    /// Reads the entry at `offset` of a slot.
+    pub(crate) fn entry_in(&self, slot: Slot, offset: usize) -> Entry {
+        Entry::decode(self.cache.bytes(slot), offset)
+    }
+}

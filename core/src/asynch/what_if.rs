@@ -1,0 +1,294 @@
+//! Made from `what_if.rs` by `tests/twin`: change that one.
+
+#![allow(unused_imports, private_interfaces, clippy::pedantic)]
+
+use super::*;
+
+use crate::device::asynch::BlockDevice;
+use crate::pool::asynch::Pool;
+use crate::pool::asynch::Result;
+use crate::store::asynch::Store;
+use crate::walk::asynch::Walk;
+
+/// The answer to [`Pool::what_if`], being worked out in steps.
+#[derive(Debug, Clone)]
+pub struct WhatIf<'s> {
+    set: &'s [LayerId],
+    /// The generation whose trees are being walked; none after a step that came to no end.
+    generation: Option<u64>,
+    /// The layer being walked, and the next to look at.
+    walking: Option<Going>,
+    next: u32,
+    freed: Delta,
+}
+
+/// A layer that goes, and those that stay above it.
+#[derive(Debug, Clone)]
+struct Going {
+    id: u32,
+    family: u32,
+    walk: Walk,
+    heirs: heapless::Vec<(Entry, u8), 8>,
+    /// Where in the catalog to look for more heirs; 0 if all are known.
+    more: u32,
+    /// It stays as a hidden branching point.
+    stays: bool,
+    /// Nodes on the path that were counted as freed: their levels, and whether something below stays.
+    open_nodes: heapless::Vec<(u8, u64, bool), { MAX_HEIGHT + 1 }>,
+}
+
+impl<'s> WhatIf<'s> {
+    pub(crate) fn new(set: &'s [LayerId], generation: u64) -> Self {
+        Self { set, generation: Some(generation), walking: None, next: 1, freed: Delta::default() }
+    }
+
+    /// Works on the answer for about `budget` device reads: `None` if there is more to do, the answer at the end. It is the answer for
+    /// the pool as it is then: after a checkpoint in between, or an error, the work begins anew.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`]; the device's.
+    pub async fn step<D, B>(&mut self, pool: &mut Pool<'_, D, B>, budget: u32) -> Result<Option<Delta>, D>
+    where
+        D: BlockDevice,
+        B: BlockDevice<Error = D::Error>,
+    {
+        pool.store.enter();
+        let result: Result<Option<Delta>, D> = async {
+            let store = &mut pool.store;
+            let generation = store.durable.generation;
+            if self.generation.take() != Some(generation) {
+                // The trees that were being walked may be gone, and their blocks something else.
+                *self = Self { generation: None, ..Self::new(self.set, generation) };
+            }
+            let found = self.work(store, budget).await?;
+            self.generation = Some(generation);
+            Ok(found)
+        }
+        .await;
+        pool.store.leave();
+        result
+    }
+
+    pub(crate) async fn work<D: BlockDevice>(
+        &mut self,
+        store: &mut Store<'_, D>,
+        budget: u32,
+    ) -> Result<Option<Delta>, D> {
+        let end = store.stats.reads + u64::from(budget.max(1));
+        let mut looked = 0;
+        while store.stats.reads < end && looked < budget.max(1) {
+            looked += 1;
+            if self.walking.is_none() && !self.start_next(store).await? {
+                return Ok(Some(self.freed));
+            }
+            self.visit(store).await?;
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn goes(&self, layer: &Layer) -> bool {
+        layer.is_deleted()
+            || self.set.contains(&LayerId(layer.id))
+            || layer.owner != 0 && self.set.contains(&LayerId(layer.owner))
+    }
+
+    /// Finds the next layer that goes; false at the end.
+    pub(crate) async fn start_next<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Result<bool, D> {
+        while let Some(layer) = store.record_from(self.next).await? {
+            self.next = layer.id + 1;
+            if self.goes(&layer) || store.is_forgotten(layer.flags, layer.mount) {
+                self.start(store, &layer).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(crate) async fn start<D: BlockDevice>(&mut self, store: &mut Store<'_, D>, layer: &Layer) -> Result<(), D> {
+        let mut going = Going {
+            id: layer.id,
+            family: layer.family,
+            walk: Walk::new(layer),
+            heirs: heapless::Vec::new(),
+            more: 0,
+            stays: false,
+            open_nodes: heapless::Vec::new(),
+        };
+        let mut branch = 0;
+        let mut next = 1;
+        while let Some((heir, child)) = self.next_heir(store, &going, next).await? {
+            going.stays |= branch != 0 && branch != child;
+            branch = child;
+            if going.more == 0 && going.heirs.push((heir.root, heir.height)).is_err() {
+                going.more = heir.id;
+            }
+            next = heir.id + 1;
+        }
+        self.walking = Some(going);
+        Ok(())
+    }
+
+    /// The next heir from this number on, and the child of the layer through which it descends.
+    pub(crate) async fn next_heir<D: BlockDevice>(
+        &self,
+        store: &mut Store<'_, D>,
+        going: &Going,
+        from: u32,
+    ) -> Result<Option<(Layer, u32)>, D> {
+        let mut next = from;
+        while let Some(layer) = store.record_from(next).await? {
+            next = layer.id + 1;
+            if self.goes(&layer)
+                || layer.kind == LayerKind::Attachment
+                || layer.family != going.family
+                || layer.parent == 0
+            {
+                continue;
+            }
+            let mut below = layer;
+            for _ in 0..store.sb.layers {
+                if below.parent == going.id {
+                    return Ok(Some((layer, below.id)));
+                }
+                if below.parent == 0 {
+                    break;
+                }
+                below = store.layer(below.parent).await?;
+                if !self.goes(&below) {
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) async fn is_shared<D: BlockDevice>(
+        &self,
+        store: &mut Store<'_, D>,
+        going: &Going,
+        owned: &Owned,
+    ) -> Result<bool, D> {
+        for (root, height) in &going.heirs {
+            if Self::holds(store, *root, *height, owned).await? {
+                return Ok(true);
+            }
+        }
+        let mut next = going.more;
+        while next != 0 {
+            let Some((heir, _)) = self.next_heir(store, going, next).await? else { break };
+            if Self::holds(store, heir.root, heir.height, owned).await? {
+                return Ok(true);
+            }
+            next = heir.id + 1;
+        }
+        Ok(false)
+    }
+
+    /// The map of this root has the same there.
+    pub(crate) async fn holds<D: BlockDevice>(
+        store: &mut Store<'_, D>,
+        root: Entry,
+        height: u8,
+        owned: &Owned,
+    ) -> Result<bool, D> {
+        Ok(store.entry_at(root, height, owned.level, owned.address, Object::MapNode).await?.same(&owned.entry))
+    }
+
+    /// Looks at one thing that the layer owns.
+    pub(crate) async fn visit<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Result<(), D> {
+        let Some(mut going) = self.walking.take() else { return Ok(()) };
+        let Some(owned) = going.walk.next(store).await? else {
+            self.close_nodes(store, &mut going, u64::MAX);
+            return Ok(());
+        };
+        self.close_nodes(store, &mut going, owned.address);
+        if self.is_shared(store, &going, &owned).await? {
+            going.walk.skip(store, &owned);
+            for node in &mut going.open_nodes {
+                node.2 = true;
+            }
+        } else if owned.level == 0 {
+            self.freed.data += 1;
+        } else {
+            let _ = going.open_nodes.push((owned.level, owned.address, false));
+            if going.stays && Self::holds_ancestors(store, &going, &owned).await? {
+                for node in &mut going.open_nodes {
+                    node.2 = true;
+                }
+            }
+        }
+        self.walking = Some(going);
+        Ok(())
+    }
+
+    /// The node has entries that belong to an ancestor: a branching point keeps those.
+    pub(crate) async fn holds_ancestors<D: BlockDevice>(
+        store: &mut Store<'_, D>,
+        going: &Going,
+        owned: &Owned,
+    ) -> Result<bool, D> {
+        let limit = going.walk.limit(store, owned.address);
+        let slot = store.load(&owned.entry, Object::MapNode).await?;
+        Ok((0..store.span(1)).any(|i| {
+            let entry = store.entry_in(slot, store.child_offset(i, 1));
+            entry.is_block() && entry.birth <= limit
+        }))
+    }
+
+    /// Settles the nodes that the walk has left: freed, unless a branching point keeps them for what is below.
+    pub(crate) fn close_nodes<D: BlockDevice>(&mut self, store: &Store<'_, D>, going: &mut Going, address: u64) {
+        while let Some((level, start, kept)) = going.open_nodes.last().copied() {
+            if address < start.saturating_add(store.span(level)) {
+                break;
+            }
+            going.open_nodes.pop();
+            self.freed.nodes += u64::from(!(kept && going.stays));
+        }
+    }
+}
+
+impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
+    /// What deleting all layers of a set (and merging) would free, in blocks of data and nodes of maps; layers that wait for
+    /// merge already are counted in. The pages of the catalog that hold the records come on top. Worked out in steps, at a cost in
+    /// proportion to the deltas concerned; what is pending is brought into the trees first.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`]; the device's.
+    ///
+    /// # Power loss
+    /// As [`flush`](Self::flush).
+    pub async fn what_if<'s>(&mut self, set: &'s [LayerId]) -> Result<WhatIf<'s>, D> {
+        self.store.enter();
+        let result: Result<WhatIf<'s>, D> = async {
+            for id in set {
+                let layer = self.store.live_layer(id.0).await?;
+                if layer.flags.contains(LayerFlags::STAGED) {
+                    return Err(Error::WrongKind(*id));
+                }
+            }
+            if self.store.pending.len() > 0 && !self.store.read_only {
+                self.store.checkpoint().await?;
+            }
+            Ok(WhatIf::new(set, self.store.durable.generation))
+        }
+        .await;
+        self.store.leave();
+        result
+    }
+
+    /// [`what_if`](Self::what_if), to the end.
+    ///
+    /// # Errors
+    /// As [`what_if`](Self::what_if).
+    ///
+    /// # Power loss
+    /// As [`flush`](Self::flush).
+    pub async fn what_if_freed(&mut self, set: &[LayerId]) -> Result<Delta, D> {
+        let mut question = self.what_if(set).await?;
+        loop {
+            if let Some(freed) = question.step(self, 1 << 20).await? {
+                return Ok(freed);
+            }
+        }
+    }
+}

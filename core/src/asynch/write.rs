@@ -1,0 +1,325 @@
+//! Made from `write.rs` by `tests/twin`: change that one.
+
+#![allow(unused_imports, private_interfaces, clippy::pedantic)]
+
+use super::*;
+
+use crate::device::asynch::BlockDevice;
+use crate::pool::asynch::Pool;
+use crate::pool::asynch::Result;
+use crate::store::asynch::Outcome;
+use crate::store::asynch::Store;
+
+impl<D: BlockDevice> Store<'_, D> {
+    /// A volume (or a staged attachment) that can be written.
+    pub(crate) async fn writable_head(&mut self, id: LayerId) -> Outcome<Head, D> {
+        self.writable()?;
+        let head = self.head(id).await?;
+        let staged = head.flags.contains(LayerFlags::STAGED);
+        match head.kind {
+            LayerKind::Volume => Ok(head),
+            LayerKind::Attachment if staged => Ok(head),
+            _ => Err(Error::ReadOnly),
+        }
+    }
+
+    /// Rules W1 to W3.
+    pub(crate) async fn place(&mut self, head: &Head, address: u64) -> Outcome<Place, D> {
+        let (entry, item) = self.effective(head, address).await?;
+        let (owned, settled) = match item {
+            Some(item) => (entry.is_block(), item.unit == 0 || item.unit <= self.proven),
+            None => (entry.is_block() && entry.birth > self.limit_of(head, address), true),
+        };
+        if owned && settled && !head.has_integrity() {
+            return Ok(Place::Over(entry.block));
+        }
+        Ok(Place::Fresh { old: entry, owned, known: item })
+    }
+
+    /// What a new block at this address needs; exact, or at most a little too much where there is plenty.
+    pub(crate) async fn demand(
+        &mut self,
+        head: &Head,
+        address: u64,
+        owned: bool,
+        known: Option<Item>,
+    ) -> Outcome<Demand, D> {
+        let items = usize::from(known.is_none());
+        let mut demand = Demand { blocks: 1, items, relocation: owned, ..Demand::default() };
+        if head.is_guaranteed() {
+            demand.promised =
+                u64::from(known.is_none_or(|item| !item.reserved) && !self.tree_owns(head, address).await?);
+            return Ok(demand);
+        }
+        demand.growth = self.growth_of(head, address, known.as_ref()).await?;
+        Ok(demand)
+    }
+
+    /// Growth of the map on account of a record that is to be made.
+    pub(crate) async fn growth_of(&mut self, head: &Head, address: u64, known: Option<&Item>) -> Outcome<u64, D> {
+        if known.is_some() || head.is_guaranteed() {
+            return Ok(0);
+        }
+        let growth = u64::from(head.height);
+        if self.missing(&Demand { blocks: 1, growth, ..Demand::default() }) == 0 {
+            return Ok(growth);
+        }
+        self.path_growth(head, address).await.map(u64::from)
+    }
+
+    pub(crate) async fn tree_owns(&mut self, head: &Head, address: u64) -> Outcome<bool, D> {
+        let entry = self.tree_entry(head, address).await?;
+        Ok(entry.is_block() && entry.birth > self.limit_of(head, address))
+    }
+
+    /// Puts a record into the pending table and into the sums that admission goes by.
+    pub(crate) async fn note(
+        &mut self,
+        head: &Head,
+        address: u64,
+        entry: Entry,
+        crc: u32,
+        growth: u64,
+    ) -> Outcome<(), D> {
+        let at = self.pending.search(head.id, address);
+        let old = at.ok().and_then(|at| self.pending.get(at));
+        let reserved = head.is_guaranteed() && entry.is_block() && !self.tree_owns(head, address).await?;
+        let growth = old.map_or(u8::try_from(growth).unwrap_or(u8::MAX), |old| old.growth);
+        let record = Record { layer: head.id, address, entry, crc };
+        self.growth = self.growth + u64::from(growth) - old.map_or(0, |old| u64::from(old.growth));
+        self.reserve_used =
+            (self.reserve_used + u64::from(reserved)).saturating_sub(u64::from(old.is_some_and(|old| old.reserved)));
+        let inserted = self.pending.put(at, &Item { record, unit: 0, growth, stale: false, reserved });
+        debug_assert!(inserted, "admission has looked for room");
+        if inserted { Ok(()) } else { Err(Error::NoSpace { missing: 1 }) }
+    }
+
+    /// Blocks in a row, from `address` on, that can be written over: first block, number.
+    pub(crate) async fn run_over(&mut self, head: &Head, address: u64, first: u64, most: u64) -> Outcome<u64, D> {
+        let mut count = 1;
+        while count < most {
+            // A node of the map tells of many at once.
+            let owned = self.owned_run(head, address + count, first + count, most - count).await?;
+            match self.place(head, address + count).await? {
+                Place::Over(block) if block == first + count => count += owned.max(1),
+                _ => break,
+            }
+        }
+        Ok(count)
+    }
+
+    /// Blocks in a row that need new places and for which there is plenty of room.
+    pub(crate) async fn run_fresh(&mut self, head: &Head, address: u64, most: u64) -> Outcome<u64, D> {
+        let per_block = 1 + u64::from(head.height);
+        let mut count = 1;
+        while count < most {
+            let ahead = Demand { blocks: (count + 1) * per_block, items: index(count + 1), ..Demand::default() };
+            let place = self.place(head, address + count).await?;
+            if !matches!(place, Place::Fresh { .. }) || !self.fits(&ahead) {
+                break;
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// A whole block was written over: its record, if it is not yet in the journal, takes the new checksum.
+    pub(crate) fn rewritten(&mut self, head: &Head, address: u64, whole: Option<&[u8]>) {
+        let Ok(i) = self.pending.search(head.id, address) else { return };
+        let Some(mut item) = self.pending.get(i).filter(|item| item.unit == 0) else { return };
+        // With another write under way over blocks like this one nobody knows what will be there.
+        let whole = whole.filter(|_| self.held.unsettled == 0);
+        item.stale = whole.is_none();
+        if let Some(bytes) = whole {
+            item.record.crc = (self.checksum)(0, bytes);
+        }
+        self.pending.set(i, &item);
+    }
+}
+
+impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
+    /// Writes `buffer` to the sectors of a volume from `sector` on. Durable after the next [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] for a thin volume, before anything was changed; [`Error::OutOfRange`], [`Error::ReadOnly`],
+    /// [`Error::NoSuchLayer`]; the device's, after which the pool is poisoned.
+    ///
+    /// # Power loss
+    /// Each sector holds its old content or the new, each for itself; with integrity, each block.
+    pub async fn write(&mut self, volume: LayerId, sector: u64, buffer: &[u8]) -> Result<(), D> {
+        self.store.enter();
+        let result: Result<(), D> = async {
+            let head = self.store.writable_head(volume).await?;
+            let count = self.store.sectors_in(buffer, head.sectors)?;
+            check_range(&head, sector, count)?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.store.leave_fresh().await?;
+            let head = self.store.head(volume).await?;
+            let spb = self.store.spb;
+            self.store.admit_range(&head, sector / spb, (sector + count - 1) / spb - sector / spb + 1).await?;
+            let mut done = 0;
+            while done < count {
+                let head = self.store.head(volume).await?;
+                let (address, within) = ((sector + done) / spb, (sector + done) % spb);
+                let left = count - done;
+                let bytes = buffer.get(self.store.bytes_of(done)..).unwrap_or(&[]);
+                done += if within == 0 && left >= spb.get() && self.store.is_aligned(bytes) {
+                    self.write_blocks(&head, address, left / spb, bytes).await?
+                } else {
+                    let sectors = (spb.get() - within).min(left);
+                    let part = bytes.get(..self.store.bytes_of(sectors)).unwrap_or(&[]);
+                    self.write_part(&head, address, within, sectors, Source::Bytes(part), false).await?;
+                    sectors
+                };
+            }
+            Ok(())
+        }
+        .await;
+        self.store.leave();
+        result
+    }
+
+    /// Writes some whole blocks in one device call: sectors written.
+    pub(crate) async fn write_blocks(&mut self, head: &Head, address: u64, most: u64, bytes: &[u8]) -> Result<u64, D> {
+        let store = &mut self.store;
+        let size = store.block_size();
+        let (block, count, growth) = match store.place(head, address).await? {
+            Place::Over(block) => (block, store.run_over(head, address, block, most).await?, None),
+            Place::Fresh { owned, known, .. } => {
+                let demand = store.demand(head, address, owned, known).await?;
+                if !store.fits(&demand) {
+                    return if store.make_room(head, &demand).await? { Ok(0) } else { Err(no_space(store, &demand)) };
+                }
+                let count = store.run_fresh(head, address, most).await?;
+                let (block, count) = store.allocate(count).await?;
+                (block, count, Some(demand.growth))
+            }
+        };
+        let bytes = bytes.get(..index(count) * size).unwrap_or(&[]);
+        store.device_write(block * store.spb, bytes).await?;
+        if growth.is_none() && !store.pending.any(head.id, address, count, |item| item.unit == 0) {
+            return Ok(count * store.spb);
+        }
+        for (i, content) in bytes.chunks_exact(size).enumerate() {
+            let address = address + wide(i);
+            match growth {
+                None => store.rewritten(head, address, Some(content)),
+                Some(first) => {
+                    let growth = if i == 0 { first } else { u64::from(head.height) };
+                    store.note_data(head, address, block + wide(i), content, growth).await?;
+                }
+            }
+        }
+        Ok(count * store.spb)
+    }
+
+    /// Writes some sectors of one block; it is `moved` to a new block even if it could be written over.
+    pub(crate) async fn write_part(
+        &mut self,
+        head: &Head,
+        address: u64,
+        within: u64,
+        sectors: u64,
+        source: Source<'_>,
+        moved: bool,
+    ) -> Result<(), D> {
+        let (mut head, id) = (*head, LayerId(head.id));
+        loop {
+            let (old, owned, known) = match self.store.place(&head, address).await? {
+                Place::Over(_) if moved => {
+                    let (old, known) = self.store.effective(&head, address).await?;
+                    (old, true, known)
+                }
+                Place::Over(block) => {
+                    return self.store.write_over(&head, address, block, within, sectors, source).await;
+                }
+                Place::Fresh { old, owned, known } => (old, owned, known),
+            };
+            let demand = self.store.demand(&head, address, owned, known).await?;
+            if !self.store.fits(&demand) {
+                if !self.store.make_room(&head, &demand).await? {
+                    return Err(no_space(&self.store, &demand));
+                }
+                head = self.store.head(id).await?;
+                continue;
+            }
+            let (block, _) = self.store.allocate(1).await?;
+            self.compose(&head, address, &old).await?;
+            self.store.stats.copies += 1;
+            self.store.lay_over(within, sectors, source);
+            self.store.write_scratch(block).await?;
+            let crc = (self.store.checksum)(0, self.store.scratch);
+            return self.store.note_block(&head, address, block, crc, demand.growth).await;
+        }
+    }
+}
+
+pub(crate) fn no_space<D: BlockDevice>(store: &Store<'_, D>, demand: &Demand) -> Error<D::Error> {
+    refused(store.missing(demand).max(1))
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    pub(crate) async fn note_data(
+        &mut self,
+        head: &Head,
+        address: u64,
+        block: u64,
+        content: &[u8],
+        growth: u64,
+    ) -> Outcome<(), D> {
+        let crc = (self.checksum)(0, content);
+        self.note_block(head, address, block, crc, growth).await
+    }
+
+    pub(crate) async fn note_block(
+        &mut self,
+        head: &Head,
+        address: u64,
+        block: u64,
+        crc: u32,
+        growth: u64,
+    ) -> Outcome<(), D> {
+        let in_map = if head.has_integrity() { crc } else { 0 };
+        let entry = Entry { block, birth: self.sb.epoch, crc: in_map, ..Entry::EMPTY };
+        self.note(head, address, entry, crc, growth).await
+    }
+
+    /// Puts the new sectors over the block in the scratch buffer.
+    pub(crate) fn lay_over(&mut self, within: u64, sectors: u64, source: Source<'_>) {
+        let range = self.bytes_of(within)..self.bytes_of(within + sectors);
+        let part = self.scratch.get_mut(range).unwrap_or(&mut []);
+        match source {
+            Source::Bytes(bytes) if bytes.len() == part.len() => copy(part, bytes),
+            Source::Bytes(_) => debug_assert!(false, "as many bytes as sectors"),
+            Source::Zeros => part.fill(0),
+        }
+    }
+
+    pub(crate) async fn write_over(
+        &mut self,
+        head: &Head,
+        address: u64,
+        block: u64,
+        within: u64,
+        sectors: u64,
+        source: Source<'_>,
+    ) -> Outcome<(), D> {
+        let sector = block * self.spb + within;
+        match source {
+            Source::Bytes(bytes) if self.is_aligned(bytes) => self.device_write(sector, bytes).await?,
+            _ => {
+                self.lay_over(0, sectors, source);
+                let length = self.bytes_of(sectors);
+                self.stats.writes += 1;
+                let part = self.scratch.get(..length).unwrap_or(&[]);
+                if let Err(error) = self.device.write(sector, part).await {
+                    return Err(self.poison("writing data", error));
+                }
+            }
+        }
+        self.rewritten(head, address, None);
+        Ok(())
+    }
+}
