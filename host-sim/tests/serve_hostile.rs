@@ -7,16 +7,13 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use cowl_host::real::SmallFilesystem;
 use serving::{
     Bench, SIZE, Server,
     client::{Client, DF, READ, WRITE, context_query, info_query, request},
-    lacking,
 };
 
 const SOON: Duration = Duration::from_secs(5);
@@ -238,57 +235,4 @@ fn a_pool_file_that_shrinks_under_the_server_costs_what_was_cut_off() {
     let (_, took) = server.stop();
     assert!(took < Duration::from_secs(1), "{took:?}");
     assert!(!server.log().contains("panicked"), "{}", server.log());
-}
-
-#[test]
-fn on_a_full_host_disk_writes_get_no_space_nothing_is_lost_and_it_goes_on_when_there_is_room() {
-    let dir = tempfile::tempdir().unwrap();
-    let disk = match SmallFilesystem::mount(dir.path(), 32 << 20) {
-        Ok(disk) => disk,
-        Err(why) => return lacking(&why),
-    };
-    let bench = Bench::at(tempfile::tempdir().unwrap(), disk.dir().join("p.cowl"));
-    let server = bench.serve(&["--socket", &bench.path("p.cowl.nbd").display().to_string()]);
-    let mut client = server.client("vm");
-    client.write(0, &vec![1; 1 << 20]);
-    client.flush();
-    disk.fill(3 << 20).unwrap();
-    let mut done = 0;
-    let mut refused = 0;
-    while refused < 20 {
-        let offset = (1 << 20) + (done + refused) * 65_536;
-        match client.ask(WRITE, 0, offset, 65_536, &vec![2; 65_536]).error {
-            0 => done += 1,
-            28 => refused += 1,
-            error => panic!("{error}: {}", server.log()),
-        }
-        assert!(offset < SIZE as u64 - 65_536, "the disk never became full");
-    }
-    client.flush();
-    assert!(client.read(0, 1 << 20) == vec![1; 1 << 20]);
-    // A command that works through the server is told the same, and does not stop the pool either. The file system is asked now
-    // and then, not for each write.
-    thread::sleep(Duration::from_millis(300));
-    fs::write(bench.path("more"), vec![4; 65_536]).unwrap();
-    let write = || {
-        let from = fs::File::open(bench.path("more")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cowl"));
-        let written = command.args(["write", &bench.pool(), "vm", "--offset", "7M"]).stdin(from).output().unwrap();
-        (written.status.code(), String::from_utf8(written.stderr).unwrap())
-    };
-    let (code, said) = write();
-    assert!(code == Some(4) && said.contains("make room"), "{code:?}: {said}");
-    disk.empty().unwrap();
-    let (code, said) = write();
-    assert!(code == Some(0), "{code:?}: {said}; {}", server.log());
-    client.write(6 << 20, &vec![3; 1 << 20]);
-    client.flush();
-    server.kill();
-    let content = bench.content("vm");
-    assert!(content[..1 << 20] == vec![1; 1 << 20] && content[6 << 20..7 << 20] == vec![3; 1 << 20]);
-    assert!(content[7 << 20..][..65_536].iter().all(|byte| *byte == 4));
-    let kept = usize::try_from(done).unwrap() * 65_536;
-    assert!(content[1 << 20..][..kept].iter().all(|byte| *byte == 2));
-    bench.is_sound();
-    drop((bench, disk));
 }

@@ -1,17 +1,23 @@
 //! Positioned transfers of whole sectors, for any number of threads at once, and a flush whose failure sticks.
 
 use std::{
+    fmt,
     fs::File,
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use super::DeviceError;
 
+/// Waits a moment; whether a write that found no room is to be tried again.
+pub type Patience = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// The way to an open file or block device, without the pool on it: for [transfers](cowl::Pool::resolve) outside the pool.
-#[derive(Debug)]
 pub struct Direct {
     file: File,
     path: PathBuf,
@@ -19,6 +25,13 @@ pub struct Direct {
     sectors: AtomicU64,
     read_only: bool,
     failed: AtomicBool,
+    patience: OnceLock<Patience>,
+}
+
+impl fmt::Debug for Direct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direct").field("path", &self.path).field("sectors", &self.sectors).finish_non_exhaustive()
+    }
 }
 
 impl Direct {
@@ -30,6 +43,22 @@ impl Direct {
             sectors: AtomicU64::new(0),
             read_only,
             failed: AtomicBool::new(false),
+            patience: OnceLock::new(),
+        }
+    }
+
+    /// What to do when a write of the pool finds no room on the file system: it fails unless told otherwise, once and for all.
+    pub fn when_full(&self, patience: Patience) {
+        let _ = self.patience.set(patience);
+    }
+
+    /// As [`write`](Self::write), for the pool itself: again and again while there is no room and somebody has patience.
+    pub(super) fn write_patiently(&self, sector: u64, buffer: &[u8]) -> Result<(), DeviceError> {
+        loop {
+            match self.write(sector, buffer) {
+                Err(error) if error.is_full() && self.patience.get().is_some_and(|patience| patience()) => {}
+                result => return result,
+            }
         }
     }
 

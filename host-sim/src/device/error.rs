@@ -46,6 +46,11 @@ impl DeviceError {
         self.busy
     }
 
+    /// There is no room on the file system, or in somebody's quota.
+    pub fn is_full(&self) -> bool {
+        matches!(self.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
     /// The kind of the system's error.
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()

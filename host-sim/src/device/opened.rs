@@ -77,7 +77,7 @@ impl<K: Kind> BlockDevice for Opened<K> {
     }
 
     fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), DeviceError> {
-        self.direct.write(sector, buffer)
+        self.direct.write_patiently(sector, buffer)
     }
 
     fn flush(&mut self) -> Result<(), DeviceError> {

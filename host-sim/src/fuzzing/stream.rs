@@ -36,7 +36,7 @@ use crate::{
             status::Context,
             transmission::Transmission,
         },
-        room::Room,
+        room::{Room, WhenFull},
         shared::Shared,
     },
 };
@@ -93,7 +93,7 @@ impl Bench {
         let snapshot = pool.snapshot(volume, &named("old")).expect("room");
         let guard = pool.create(&named("guard"), GUARD as u64 / 512, none).expect("room");
         pool.write(guard, 0, &[0xaa; GUARD]).expect("room");
-        let room = Arc::new(Room::new(path, &pool.info()));
+        let room = Arc::new(Room::new(path, &pool.info(), WhenFull::Refuse));
         let shared = Arc::new(Shared::new(pool));
         let metrics = Arc::new(Metrics::new().expect("names of their own"));
         let backend = Backend { shared, room, failures: AtomicU64::new(0), metrics };

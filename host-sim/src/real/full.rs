@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -87,6 +88,23 @@ impl SmallFilesystem {
         let filler = fs::File::create(self.0.dir.join("filler")).map_err(said("the filler"))?;
         let length = free.saturating_sub(but);
         rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, length).map_err(said("the filler"))
+    }
+
+    /// Fills it up to the last block.
+    ///
+    /// # Errors
+    /// It cannot be filled.
+    pub fn fill_up(&self) -> Outcome<()> {
+        self.fill(1 << 20)?;
+        let mut filler =
+            fs::File::options().append(true).open(self.0.dir.join("filler")).map_err(said("the filler"))?;
+        for size in [4096, 1] {
+            while filler.write_all(&[0; 4096][..size]).is_ok() {}
+        }
+        // What the system has promised and not yet placed may come back.
+        filler.sync_all().map_err(said("the filler"))?;
+        while filler.write_all(&[0; 512]).is_ok() {}
+        Ok(())
     }
 
     /// Makes room again.

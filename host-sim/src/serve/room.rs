@@ -2,13 +2,21 @@
 //!
 //! A pool in a sparse file can hold more than the file system has left. If a write of the pool's own structures then failed, the
 //! pool would refuse everything until it is mounted again. So data is refused earlier, with "no space", while there is still room
-//! for the structures: nothing is lost, and clients go on as soon as somebody has made room. A file without holes needs no room.
+//! for the structures: nothing is lost, and clients go on as soon as somebody has made room; or, if that was asked for, their writes wait
+//! until then. A file without holes needs no room.
+//!
+//! Somebody else may take the last of the room between two looks at it. A write of the structures that then fails is repeated until there is room
+//! ([`Room::watch`]), whatever was asked for: the alternative is a pool that has to be opened again, without what was not flushed.
 
 use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -16,8 +24,23 @@ use cowl::PoolInfo;
 use rustix::fs::statvfs;
 use tracing::{info, warn};
 
+use crate::device::Direct;
+
+/// How long whoever waits for room waits before he looks again.
+const PAUSE: Duration = Duration::from_millis(50);
 /// The file system is asked at least so often while there are writes.
 const FRESH: Duration = Duration::from_millis(100);
+
+/// What becomes of writes while the file system has no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum WhenFull {
+    /// They fail with "no space".
+    #[default]
+    Refuse,
+    /// They wait until there is room.
+    Wait,
+}
 
 /// The file system has no room for more data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +59,12 @@ pub struct Room {
     due: AtomicU64,
     began: Instant,
     refusing: AtomicBool,
+    when_full: WhenFull,
 }
 
 impl Room {
     /// For a pool in this file or on this block device.
-    pub fn new(path: &Path, pool: &PoolInfo) -> Self {
+    pub fn new(path: &Path, pool: &PoolInfo, when_full: WhenFull) -> Self {
         let file = fs::metadata(path).is_ok_and(|found| found.is_file()).then(|| path.to_owned());
         // A checkpoint writes at most every node on the way to every pending record, and a few more.
         let nodes = u64::from(pool.pending) * (u64::from(pool.heights.0) + 2) + 64;
@@ -52,7 +76,41 @@ impl Room {
             due: AtomicU64::new(0),
             began: Instant::now(),
             refusing: AtomicBool::new(false),
+            when_full,
         }
+    }
+
+    /// From now on a write of the pool itself that finds no room is repeated until there is some, or the server is to end: `ends` waits so
+    /// long and says whether it is.
+    pub fn watch(device: &Direct, ends: impl Fn(Duration) -> bool + Send + Sync + 'static) {
+        let (path, told) = (device.path().to_owned(), AtomicBool::new(false));
+        device.when_full(Arc::new(move || {
+            if !told.swap(true, Ordering::Relaxed) {
+                warn!(file = %path.display(), "the file system is full to the last byte: the pool waits for room");
+            }
+            !ends(PAUSE)
+        }));
+    }
+
+    /// As [`take`](Self::take), but waits if it is to; `closing` ends that.
+    ///
+    /// # Errors
+    /// There is no room, and it is not to be waited for, or not any more.
+    pub fn admit(&self, bytes: u64, closing: &AtomicBool) -> Result<(), Full> {
+        loop {
+            match self.take(bytes) {
+                Err(Full) if self.when_full == WhenFull::Wait && !closing.load(Ordering::Relaxed) => {
+                    thread::sleep(PAUSE);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// There is no room for so many bytes, and it is to be waited for.
+    pub fn is_waited_for(&self, bytes: u64) -> bool {
+        let full = self.file.as_ref().is_some_and(|file| self.ask(file, bytes).is_err());
+        full && self.when_full == WhenFull::Wait
     }
 
     /// So many bytes are to be written.
@@ -83,7 +141,10 @@ impl Room {
         let spare = available.saturating_sub(self.reserve.min(total / 4));
         if spare <= bytes && !has_no_holes(file) {
             if !self.refusing.swap(true, Ordering::Relaxed) {
-                warn!(file = %file.display(), available, "the file system is full: writes are refused until there is room");
+                warn!(file = %file.display(), available, "the file system is full: writes are {} until there is room", match self.when_full {
+                    WhenFull::Refuse => "refused",
+                    WhenFull::Wait => "held back",
+                });
             }
             self.due.store(0, Ordering::Relaxed);
             return Err(Full);

@@ -23,7 +23,7 @@ use super::{
         exports::Exports,
         service::{Client, Service},
     },
-    room::Room,
+    room::{Room, WhenFull},
     shared::Shared,
     stop::Stop,
     tls,
@@ -50,6 +50,8 @@ pub struct Options {
     pub patience: Duration,
     /// Clients at a time, at most.
     pub connections: usize,
+    /// What becomes of writes while the file system of the pool's file has no room.
+    pub when_full: WhenFull,
 }
 
 /// A pool and those who use it.
@@ -77,7 +79,7 @@ impl Server {
                 .hint("give --tls-certificates DIR, or an address of this host as in --tcp 127.0.0.1:10809"));
         }
         let tls = options.certificates.as_deref().map(tls::load).transpose()?;
-        let room = Arc::new(Room::new(pool, &shared.lock().info()));
+        let room = Arc::new(Room::new(pool, &shared.lock().info(), options.when_full));
         let metrics = Metrics::new()
             .map(Arc::new)
             .map_err(|error| Failure::new(Kind::Other, format!("cannot count: {error}")))?;
@@ -92,6 +94,8 @@ impl Server {
         let listener = Listener::bind(&options.address)?;
         let system = |error: io::Error| Failure::new(Kind::Io, format!("cannot start a server: {error}"));
         let (stop, woken) = Stop::new().map_err(system)?;
+        let stopper = stop.clone();
+        Room::watch(shared.direct(), move |pause| stopper.wait(pause));
         let service = Service { exports, clients: Arc::clone(&clients), tls, patience: options.patience };
         Ok(Self {
             shared,

@@ -97,6 +97,11 @@ impl Shared {
         Held { shared: self, inner: Some(inner) }
     }
 
+    /// The way to the device without the pool.
+    pub fn direct(&self) -> &Direct {
+        &self.direct
+    }
+
     /// Bytes in a sector.
     pub fn sector_size(&self) -> u32 {
         self.geometry.sector_size

@@ -19,7 +19,7 @@ use cowl_host::{
         control::{Listener, Service},
         merger::{Merger, State},
         metrics::Metrics,
-        room::Room,
+        room::{Room, WhenFull},
         shared::Shared,
     },
 };
@@ -100,7 +100,7 @@ impl Server {
         let options = MountOptions { read_only: false, checksum: cowl_host::crc32c };
         assert!(device.geometry().sectors > 0);
         let shared = Arc::new(Shared::new(Pool::mount_on_base(device, base, workspace, &options).unwrap()));
-        let room = Arc::new(Room::new(&path, &shared.lock().info()));
+        let room = Arc::new(Room::new(&path, &shared.lock().info(), WhenFull::Refuse));
         let service = Service {
             room,
             shared,

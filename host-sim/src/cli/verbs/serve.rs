@@ -19,7 +19,8 @@ use super::super::{
     ui::{Report, Style, Ui},
 };
 use crate::serve::{
-    self, Options, Server, control, listen::Address, merger::Merger, nbd::protocol::STRING_LIMIT, shared::Shared,
+    self, Options, Server, control, listen::Address, merger::Merger, nbd::protocol::STRING_LIMIT, room::WhenFull,
+    shared::Shared,
 };
 
 /// Names that are shown when the server starts.
@@ -66,6 +67,9 @@ pub struct Args {
     /// Connections at a time, at most
     #[arg(long, value_name = "COUNT", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: u32,
+    /// What becomes of writes while the file system of the pool's file is full
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    when_full: WhenFull,
     /// What is logged to standard error: error, warn, info, debug or trace, or by module as in `cowl_host::serve=debug`; default:
     /// what `COWL_LOG` says, else info
     #[arg(long, value_name = "LEVEL")]
@@ -117,6 +121,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
         certificates: args.tls_certificates.clone(),
         patience: Duration::from_secs(args.patience),
         connections: usize::try_from(args.connections).unwrap_or(usize::MAX),
+        when_full: args.when_full,
     };
     let shared = Arc::new(Shared::new(pool));
     let server = Server::new(Arc::clone(&shared), &args.pool, options)?;

@@ -94,16 +94,25 @@ impl Export {
         self.read_part(offset + whole.len() as u64, tail)
     }
 
-    /// Writes the bytes from this one on.
+    /// Writes the bytes from this one on; `closing` ends it early where it waits for room.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn write(&self, offset: u64, bytes: &[u8]) -> Answer {
-        self.counted(Operation::Write, bytes.len() as u64, || self.write_range(offset, bytes))
+    pub fn write(&self, offset: u64, bytes: &[u8], closing: &AtomicBool) -> Answer {
+        self.counted(Operation::Write, bytes.len() as u64, || {
+            let (room, length) = (&self.backend.room, bytes.len() as u64);
+            loop {
+                room.admit(length, closing).map_err(|_full| Errno::NoSpace)?;
+                match self.write_range(offset, bytes) {
+                    // Somebody else has taken it in between.
+                    Err(Errno::NoSpace) if room.is_waited_for(length) => going_on(closing)?,
+                    answer => return answer,
+                }
+            }
+        })
     }
 
     fn write_range(&self, offset: u64, bytes: &[u8]) -> Answer {
-        self.backend.room.take(bytes.len() as u64).map_err(|_full| Errno::NoSpace)?;
         let (head, rest) = bytes.split_at(self.before_boundary(offset, bytes.len()));
         self.write_part(offset, head)?;
         let offset = offset + head.len() as u64;
@@ -161,7 +170,7 @@ impl Export {
         while at < end {
             going_on(closing)?;
             let part = usize::try_from(end - at).unwrap_or(ZEROES).min(ZEROES);
-            self.write(at, &ZEROS[..part])?;
+            self.write(at, &ZEROS[..part], closing)?;
             at += part as u64;
         }
         Ok(())

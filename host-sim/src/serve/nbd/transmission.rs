@@ -158,7 +158,8 @@ impl<'a, C: Channel> Transmission<'a, C> {
                 return Ok(Next::End);
             }
             if answer.is_ok() {
-                answer = self.export.write(request.offset + done as u64, &self.input.available()[..wanted]);
+                let (at, bytes) = (request.offset + done as u64, &self.input.available()[..wanted]);
+                answer = self.export.write(at, bytes, &self.closing);
             }
             self.input.consume(wanted);
             done += wanted;
