@@ -6,11 +6,11 @@
 
 use std::{fs, path::Path};
 
-use object::{Object, ObjectSection, SectionKind};
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 
 use crate::{
     DISK,
-    machine::{MACHINES, build, cortex_m4, has_program, has_target},
+    machine::{FRAMES, MACHINES, build, cortex_m4, has_program, has_target},
 };
 
 /// Target; bytes of code of every call, and of a mount that only reads: the limit.
@@ -20,21 +20,23 @@ const CODE_AIM: (u64, u64) = (24 << 10, 8 << 10);
 /// Bytes of stack of the whole scenario, the pool in it.
 const STACK: u64 = 8_400;
 const STACK_AIM: u64 = 2 << 10;
+/// Bytes of stack of the one function of the core that takes most, on each target.
+const FRAME: u64 = 1_950;
 /// Bytes of the pool itself: what cowl needs beside its workspace.
 const MEMORY: u64 = 1_600;
 const MEMORY_AIM: u64 = 512;
 
 /// Instructions of a call on a Cortex-M4F, in blocks of 512 bytes on a disk in memory, the copying of data counted: the limit.
 const INSTRUCTIONS: [(&str, u64); 9] = [
-    ("read", 7_000),
-    ("overwrite, own block", 13_000),
-    ("overwrite, shared block", 48_000),
-    ("write, first block", 75_000),
-    ("flush, one record", 15_000),
-    ("snapshot", 220_000),
-    ("delete", 210_000),
-    ("merge step", 250_000),
-    ("mount, six units in the journal", 270_000),
+    ("read", 5_500),
+    ("overwrite, own block", 12_000),
+    ("overwrite, shared block", 23_000),
+    ("write, first block", 31_000),
+    ("flush, one record", 12_000),
+    ("snapshot", 185_000),
+    ("delete", 175_000),
+    ("merge step", 225_000),
+    ("mount, six units in the journal", 230_000),
 ];
 
 /// Bytes of what a program has in read-only memory.
@@ -67,6 +69,51 @@ fn code_is_within_its_limit_and_no_panic_can_be_reached() {
         println!("| code, {target}: mount and read only | {reader} bytes | aim {} |", CODE_AIM.1);
         assert!(whole <= whole_limit && reader <= reader_limit, "{target}: {whole} and {reader} bytes");
         assert!(whole > reader && reader > 1024, "{target}: nothing was linked");
+    }
+}
+
+/// What the compiler has noted: the stack of every function of the core, by name.
+fn frames_of(program: &Path) -> Vec<(u64, String)> {
+    let bytes = fs::read(program).expect("a program");
+    let file = object::File::parse(&*bytes).expect("an ELF file");
+    // The lowest bit of an address says that the code is Thumb.
+    let named =
+        |address: u64| file.symbols().find(|symbol| symbol.is_definition() && symbol.address() & !1 == address & !1);
+    let section = file.section_by_name(".stack_sizes").expect("what the compiler was asked for");
+    let mut notes = section.data().expect("notes").iter().copied();
+    let mut frames = Vec::new();
+    while let Some(first) = notes.next() {
+        let rest: Vec<u8> = notes.by_ref().take(3).collect();
+        let address = u64::from(u32::from_le_bytes([first, rest[0], rest[1], rest[2]]));
+        // LEB128.
+        let (mut size, mut shift) = (0, 0);
+        for byte in notes.by_ref() {
+            size |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let name = named(address).and_then(|symbol| symbol.name().ok()).unwrap_or_default();
+        if name.contains("4cowl") {
+            frames.push((size, name.to_owned()));
+        }
+    }
+    frames
+}
+
+#[test]
+fn no_function_takes_more_stack_than_its_limit() {
+    for (target, ..) in CODE {
+        if !has_target(target) {
+            assert!(std::env::var_os("COWL_REQUIRE_ALL").is_none(), "{target} is missing");
+            continue;
+        }
+        let frames = frames_of(&build("cowl-size", target, &["--config", FRAMES]).join("whole"));
+        let (most, name) = frames.iter().max().expect("functions of the core");
+        println!("| largest frame, {target} | {most} bytes, {name} | limit {FRAME} |");
+        assert!(frames.len() > 150 && *most > 100, "{} functions, {most} bytes", frames.len());
+        assert!(*most <= FRAME, "{name}: {most} bytes of stack");
     }
 }
 

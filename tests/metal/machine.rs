@@ -87,11 +87,20 @@ fn target_directory() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("below the target directory").join("firmware")
 }
 
+/// With it the compiler notes how much stack each function takes.
+pub const FRAMES: &str = "build.rustflags=[\"-Zemit-stack-sizes\"]";
+
 /// Builds a package for a target and returns where its programs are.
 pub fn build(package: &str, target: &str, arguments: &[&str]) -> PathBuf {
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     // Other features, another directory: the programs have the same names.
-    let directory = target_directory().join(if arguments.contains(&"--features") { "features" } else { "plain" });
+    let directory = target_directory().join(if arguments.contains(&"--features") {
+        "features"
+    } else if arguments.contains(&FRAMES) {
+        "frames"
+    } else {
+        "plain"
+    });
     let programs = directory.join(target).join("release");
     let key = format!("{package} {target} {arguments:?}");
     if built.contains(&key) {
@@ -104,6 +113,8 @@ pub fn build(package: &str, target: &str, arguments: &[&str]) -> PathBuf {
         .current_dir(workspace())
         .env_remove("RUSTFLAGS")
         .env("DEFMT_LOG", "debug")
+        // Of all that is not stable yet, this one thing is asked for, and nothing that is built so is run.
+        .envs(arguments.contains(&FRAMES).then_some(("RUSTC_BOOTSTRAP", "1")))
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{package} for {target}: {}", String::from_utf8_lossy(&output.stderr));
