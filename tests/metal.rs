@@ -5,6 +5,7 @@
 //! - `record`: the writes that a machine made, as QEMU or the firmware itself has written them down;
 //! - `machine`: what the machines are, how their firmware is built and run;
 //! - `budgets`: code, stack, memory and instructions, each with its limit;
+//! - `attached`: what attachments must hold, which the model does not know;
 //! - `log_lines`: `defmt` frames from a machine, decoded;
 //! - `cuts`: the states that a power cut may leave, each opened on the host, some by the machine itself.
 //!
@@ -12,6 +13,8 @@
 
 #![allow(clippy::cast_possible_truncation)]
 
+#[path = "metal/attached.rs"]
+mod attached;
 #[path = "metal/budgets.rs"]
 mod budgets;
 #[path = "metal/cuts.rs"]
@@ -66,6 +69,7 @@ fn judged(disk: &Path, reference: &Reference) {
         sound(pool, true).unwrap();
         let seen = found(pool).expect("readable");
         reference.model.compare(&seen, 512).unwrap();
+        attached::judged(pool).unwrap();
     });
 }
 
@@ -105,6 +109,7 @@ fn every_machine_writes_the_same_pool_and_the_host_goes_on_with_it() {
         record::assert_same(machine.name, &log, &lived.log);
         assert!(fs::read(&disk).unwrap() == lived.image, "{}: the disk is another one", machine.name);
         judged(&disk, &lived);
+        assert_eq!(opened(&disk, attached::judged), Ok(1), "{}: attachments", machine.name);
         goes_on_here_and_there(machine, directory, &disk);
     });
 }
@@ -190,7 +195,7 @@ fn a_power_cut_at_every_write_leaves_a_pool_that_recovers() {
         "{} writes, each cut; all combinations of up to {EXACT} pending sectors, 6 beyond: {} images, {} of them worked on",
         tally.writes, tally.images, tally.worked_on
     );
-    assert!(tally.writes > 1000 && tally.images > 10_000, "{tally:?}");
+    assert!(tally.writes > 1000 && tally.images > 10_000 && tally.attachments > 500, "{tally:?}");
 }
 
 #[test]

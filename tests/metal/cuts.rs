@@ -4,7 +4,7 @@ use cowl::{Error, MountOptions, Pool};
 use cowl_host::sim::{Fate, Found, Image, Model, Rng, Sector, SimDisk, mount, recovered, works_on};
 use cowl_scenario::WORKSPACE;
 
-use crate::{record::Entry, reference::Reference};
+use crate::{attached, record::Entry, reference::Reference};
 
 /// What was tried.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,6 +15,8 @@ pub struct Tally {
     pub images: u64,
     /// Those that were written to afterwards.
     pub worked_on: u64,
+    /// Attachments that were found, each whole.
+    pub attachments: u64,
 }
 
 /// A disk with this content.
@@ -112,6 +114,9 @@ fn judged(cut: &Image, fates: &[Fate], expected: &Expected<'_>, tally: &mut Tall
             let disk = disk(sectors);
             let seen = recovered(&disk, &mut workspace)?;
             model.compare_after_crash(&seen, 512)?;
+            let mut pool = mount(disk.clone(), &mut workspace).map_err(|error| format!("{error:?}"))?;
+            tally.attachments += attached::judged(&mut pool)?;
+            drop(pool);
             if tally.images.is_multiple_of(32) {
                 tally.worked_on += 1;
                 works_on(disk, &mut workspace, &seen)?;

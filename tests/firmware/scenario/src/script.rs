@@ -148,7 +148,7 @@ pub const LIFE: &[&[Step]] = &[
         Step::Idle,
         Step::Rename("branch", "trunk"),
         Step::Write(piece("trunk", 0, 8, 0xc000)),
-        Step::Snapshot("log", "history", None),
+        Step::Snapshot("log", "history", Some(piece("console", 0, 2, 0xe000))),
         Step::Write(piece("log", 0, 6, 0xd000)),
         Step::Check,
     ],
