@@ -28,38 +28,59 @@ struct Work {
     target: f64,
     /// Of the server's time for a request, in microseconds.
     budget: Option<f64>,
+    /// So many requests, to places that hold nothing yet; else as many as a second takes.
+    first: Option<u32>,
 }
 
-const WORKS: [Work; 5] = [
+const WORKS: [Work; 7] = [
     Work {
         name: "NBD: 4 KiB reads at random, queue depth 16",
         options: &["--rw=randread", "--bs=4k", "--iodepth=16"],
         target: 1.05,
         budget: Some(5.0),
+        first: None,
     },
     Work {
         name: "NBD: 4 KiB overwrites at random, queue depth 16",
         options: &["--rw=randwrite", "--bs=4k", "--iodepth=16"],
         target: 1.05,
         budget: Some(5.0),
+        first: None,
     },
     Work {
         name: "NBD: 4 KiB overwrites, each flushed",
         options: &["--rw=randwrite", "--bs=4k", "--iodepth=1", "--fsync=1"],
         target: 1.11,
         budget: None,
+        first: None,
+    },
+    Work {
+        name: "NBD: 4 KiB first writes at random, queue depth 16",
+        options: &["--rw=randwrite", "--bs=4k", "--iodepth=16"],
+        target: 1.11,
+        budget: None,
+        first: Some(30_000),
+    },
+    Work {
+        name: "NBD: 4 KiB first writes, each flushed",
+        options: &["--rw=randwrite", "--bs=4k", "--iodepth=1", "--fsync=1"],
+        target: 1.11,
+        budget: None,
+        first: Some(3_000),
     },
     Work {
         name: "NBD: 1 MiB reads in order, queue depth 4",
         options: &["--rw=read", "--bs=1m", "--iodepth=4"],
         target: 1.05,
         budget: None,
+        first: None,
     },
     Work {
         name: "NBD: 1 MiB writes in order, queue depth 4",
         options: &["--rw=write", "--bs=1m", "--iodepth=4"],
         target: 1.05,
         budget: None,
+        first: None,
     },
 ];
 
@@ -157,7 +178,8 @@ fn serve_by_qemu(dir: &Path, plain: &Path) -> Result<Server, Failure> {
     let socket = dir.join("qemu.sock");
     let file = text(plain)?;
     let words =
-        ["qemu-nbd", "-f", "raw", "--persistent", "--shared=8", "-k", &text(&socket)?, &file].map(str::to_owned);
+        ["qemu-nbd", "-f", "raw", "--persistent", "--shared=8", "--discard=unmap", "-k", &text(&socket)?, &file];
+    let words = words.map(str::to_owned);
     start("qemu-nbd", &words, &socket, "")
 }
 
@@ -219,32 +241,46 @@ fn compare(work: &Work, servers: &[Server], size: Size) -> Result<Vec<Line>, Fai
 }
 
 fn fio(work: &Work, server: &Server, size: Size) -> Result<Run, Failure> {
+    let length = match work.first {
+        // Each place once.
+        Some(requests) => {
+            started(server, size, &["--rw=trim", "--bs=4m", "--iodepth=1"])?;
+            vec![format!("--number_ios={requests}")]
+        }
+        None => ["--time_based", "--runtime=1", "--norandommap"].map(str::to_owned).to_vec(),
+    };
     let before = processor_time(server.child.id())?;
+    let options: Vec<&str> = work.options.iter().copied().chain(length.iter().map(String::as_str)).collect();
+    let job = started(server, size, &options)?;
+    let spent = processor_time(server.child.id())?.saturating_sub(before);
+    let side = if work.options[0].contains("read") { &job["read"] } else { &job["write"] };
+    let (requests, time) = (side["total_ios"].as_f64().unwrap_or(0.0), side["runtime"].as_f64().unwrap_or(0.0));
+    if requests < 1.0 {
+        return Err(Failure::new(Kind::Other, format!("fio on {}: no request was made", server.name)));
+    }
+    Ok(Run { time: time * 1e6 / requests, processor: spent.as_secs_f64() * 1e9 / requests })
+}
+
+/// Runs fio on the second processor: what it says of its job.
+fn started(server: &Server, size: Size, options: &[&str]) -> Result<Value, Failure> {
     let output = Command::new("taskset")
-        .args(["-c", "1", "fio", "--name=bench", "--ioengine=nbd", "--time_based", "--runtime=1"])
-        .args(["--output-format=json", "--norandommap", "--randrepeat=1"])
+        .args(["-c", "1", "fio", "--name=bench", "--ioengine=nbd", "--output-format=json", "--randrepeat=1"])
         .arg(format!("--uri={}", server.uri))
         .arg(format!("--size={}", size.volume))
-        .args(work.options)
+        .args(options)
         .output()
         .map_err(|error| Failure::file("start", Path::new("fio"), &error))?;
-    let spent = processor_time(server.child.id())?.saturating_sub(before);
     let wrong = |what: String| Failure::new(Kind::Other, format!("fio on {}: {what}", server.name));
     let told = &output.stdout;
     // Remarks come before the figures.
     let begin = told.iter().position(|byte| *byte == b'{').unwrap_or(0);
-    let figures: Value = serde_json::from_slice(&told[begin..])
+    let mut figures: Value = serde_json::from_slice(&told[begin..])
         .map_err(|error| wrong(format!("{error}: {}", String::from_utf8_lossy(&output.stderr))))?;
-    let job = &figures["jobs"][0];
+    let job = figures["jobs"][0].take();
     if job["error"].as_u64() != Some(0) {
         return Err(wrong(format!("error {}: {}", job["error"], String::from_utf8_lossy(&output.stderr))));
     }
-    let side = if work.options[0].contains("read") { &job["read"] } else { &job["write"] };
-    let (requests, time) = (side["total_ios"].as_f64().unwrap_or(0.0), side["runtime"].as_f64().unwrap_or(0.0));
-    if requests < 1.0 {
-        return Err(wrong("no request was made".into()));
-    }
-    Ok(Run { time: time * 1e6 / requests, processor: spent.as_secs_f64() * 1e9 / requests })
+    Ok(job)
 }
 
 /// The processor's time that a process has taken, from `/proc`.
