@@ -262,6 +262,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "an interpreter takes minutes; `small_exploration.rs` is made for it")]
     fn a_sweep_gives_out_every_free_block_once_wherever_it_begins() {
         for written in [0, 24, 3000] {
             with_pool(written, |pool| {
@@ -281,6 +282,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "an interpreter takes minutes; `small_exploration.rs` is made for it")]
     fn spares_are_set_aside_while_there_are_few_of_them_and_enough_free_blocks() {
         let plenty = 2 * SPARES as u64;
         for (have, allocatable, expected) in [
