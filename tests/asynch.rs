@@ -284,6 +284,22 @@ fn a_future_that_is_dropped_leaves_what_a_failed_device_leaves() {
 }
 
 #[test]
+fn a_read_that_was_given_up_while_the_device_was_flushed_harms_nothing() {
+    let (mut disk, mut base, _) = prepared(&SMALL);
+    let mut memory = SMALL.workspace();
+    let mut pool = ready(asynch::Pool::mount_on_base(&mut disk, &mut base, &mut memory, &OPTIONS)).unwrap();
+    ready(pool.checkpoint()).unwrap();
+    ready(pool.write(cowl::LayerId(1), 70, &[1; 512])).unwrap();
+    let flushing = ready(pool.begin_flush()).unwrap().expect("a unit was written");
+    pool.device_mut().stop_at(Some(Stop { call: 0, acts: false }));
+    assert!(run(pool.read(cowl::LayerId(1), 0, &mut [0; 512])).is_none());
+    pool.device_mut().stop = None;
+    pool.end_flush(flushing, Ok(())).unwrap();
+    ready(pool.write(cowl::LayerId(1), 71, &[1; 512])).unwrap();
+    ready(pool.unmount()).unwrap();
+}
+
+#[test]
 fn a_call_that_was_given_up_before_it_wrote_changes_nothing_however_often() {
     let (disk, mut base, _) = prepared(&SMALL);
     let (mut disk, mut memory) = (disk, SMALL.workspace());

@@ -13,7 +13,12 @@
 //! when it is called again. If the call had begun to write, the pool refuses changes with [`Error::Poisoned`](crate::Error::Poisoned) until
 //! it is mounted again, and what was flushed is there; if it had only read, the pool goes on as if it had not been called (of a long discard
 //! a part may be done).
-//! A mount that is given up takes the device with it unless it was given `&mut device`.
+//! Until then [`Pool::info`] and [`Pool::space`] may show what the call had in mind.
+//! A mount that is given up takes the device with it unless it was given `&mut device`. A future that was never polled has done nothing; a plan
+//! that was handed to [`Pool::commit`] in such a way is held until the next mount.
+//!
+//! The device's part: once the future of one of its calls is dropped, the operation is over or never happens. A write that is still on its way when the pool is
+//! mounted again could come upon what is written then. A driver that cannot call an operation back waits for it before it takes the next.
 //!
 //! ```
 //! # fn block_on<F: Future>(future: F) -> F::Output {

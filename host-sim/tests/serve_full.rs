@@ -7,7 +7,7 @@ use std::{fs, process::Command, sync::mpsc, thread, time::Duration};
 use cowl_host::real::SmallFilesystem;
 use serving::{
     Bench, SIZE,
-    client::{FLUSH, TRIM, WRITE},
+    client::{FLUSH, READ, TRIM, WRITE},
     lacking,
 };
 
@@ -105,6 +105,37 @@ fn writes_that_are_to_wait_for_room_are_answered_when_there_is_some() {
     server.kill();
     let content = bench.content("vm");
     assert!(content[..1 << 20] == vec![1; 1 << 20] && content[1 << 20..8 << 20] == vec![2; 7 << 20]);
+    bench.is_sound();
+    drop((bench, disk, dir));
+}
+
+#[test]
+fn what_a_client_wanted_that_has_gone_while_it_waited_is_not_done() {
+    let Some((dir, disk, bench)) = small_disk() else { return };
+    let server = bench.serve(&["--socket", &bench.path("p.cowl.nbd").display().to_string(), "--when-full", "wait"]);
+    let mut client = server.client("vm");
+    client.write(0, &vec![1; 8 << 20]);
+    client.flush();
+    disk.fill(1 << 20).unwrap();
+    // The file system is asked now and then, not for each write.
+    thread::sleep(Duration::from_millis(200));
+    let mut gone = server.client("vm");
+    gone.send(READ, 0, 0, 4096, &[]);
+    for offset in [1 << 20, 2 << 20, 3 << 20] {
+        gone.send(WRITE, 0, offset, 65_536, &vec![9; 65_536]);
+    }
+    assert_eq!(gone.reply().error, 0, "what is done is told before the rest waits");
+    server.says("held back");
+    drop(gone);
+    thread::sleep(Duration::from_millis(300));
+    disk.empty().unwrap();
+    client.write(5 << 20, &[2; 4096]);
+    client.flush();
+    thread::sleep(Duration::from_millis(300));
+    let content = client.read(0, 8 << 20);
+    assert!(content.iter().all(|byte| *byte != 9), "a write of somebody who has gone");
+    assert!(content[5 << 20..][..4096] == [2; 4096]);
+    server.ends_well();
     bench.is_sound();
     drop((bench, disk, dir));
 }

@@ -287,6 +287,11 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// As [`flush`](Self::flush).
     pub fn end_flush(&mut self, flushing: Flushing, flushed: core::result::Result<(), D::Error>) -> Result<(), D> {
         self.store.stats.flushes += 1;
+        #[cfg(feature = "async")]
+        {
+            // Of a call that was given up before this flush it says nothing.
+            self.store.entered = self.store.entered.map(|before| before + 1);
+        }
         match flushed {
             Ok(()) => self.store.end_flush(&flushing),
             Err(error) => return Err(self.store.poison("a flush", error)),

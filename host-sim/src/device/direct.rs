@@ -14,8 +14,8 @@ use std::{
 
 use super::DeviceError;
 
-/// Waits a moment; whether a write that found no room is to be tried again.
-pub type Patience = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Waits a moment after a write that found no room so many times before; whether it is to be tried again.
+pub type Patience = Arc<dyn Fn(u64) -> bool + Send + Sync>;
 
 /// The way to an open file or block device, without the pool on it: for [transfers](cowl::Pool::resolve) outside the pool.
 pub struct Direct {
@@ -54,9 +54,11 @@ impl Direct {
 
     /// As [`write`](Self::write), for the pool itself: again and again while there is no room and somebody has patience.
     pub(super) fn write_patiently(&self, sector: u64, buffer: &[u8]) -> Result<(), DeviceError> {
+        let goes_on = |tries| self.patience.get().is_some_and(|patience| patience(tries));
+        let mut tries = 0;
         loop {
             match self.write(sector, buffer) {
-                Err(error) if error.is_full() && self.patience.get().is_some_and(|patience| patience()) => {}
+                Err(error) if error.is_full() && goes_on(tries) => tries += 1,
                 result => return result,
             }
         }

@@ -261,4 +261,8 @@ impl Channel for Client {
     fn set_timeout(&mut self, _: Duration) -> io::Result<()> {
         Ok(())
     }
+
+    fn is_gone(&self) -> bool {
+        self.at == self.bytes.len()
+    }
 }

@@ -42,6 +42,18 @@ pub enum WhenFull {
     Wait,
 }
 
+/// Waits a moment; whether it is worth waiting on.
+pub type Patience<'a> = &'a mut dyn FnMut() -> bool;
+
+/// Why nothing can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRoom {
+    /// There is none, and it is not to be waited for.
+    Refused,
+    /// There was none as long as it was worth waiting.
+    GivenUp,
+}
+
 /// The file system has no room for more data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
@@ -80,37 +92,44 @@ impl Room {
         }
     }
 
-    /// From now on a write of the pool itself that finds no room is repeated until there is some, or the server is to end: `ends` waits so
-    /// long and says whether it is.
-    pub fn watch(device: &Direct, ends: impl Fn(Duration) -> bool + Send + Sync + 'static) {
-        let (path, told) = (device.path().to_owned(), AtomicBool::new(false));
-        device.when_full(Arc::new(move || {
-            if !told.swap(true, Ordering::Relaxed) {
+    /// From now on a write of the pool itself that finds no room in its file is repeated until there is some, or the server is to end:
+    /// `ends` waits so long and says whether it is. A block device has the room that it has.
+    pub fn watch(&self, device: &Direct, ends: impl Fn(Duration) -> bool + Send + Sync + 'static) {
+        let Some(path) = self.file.clone() else { return };
+        device.when_full(Arc::new(move |tries| {
+            if tries == 0 {
                 warn!(file = %path.display(), "the file system is full to the last byte: the pool waits for room");
             }
             !ends(PAUSE)
         }));
     }
 
-    /// As [`take`](Self::take), but waits if it is to; `closing` ends that.
+    /// As [`take`](Self::take), but waits if it is to, as long as there is patience.
     ///
     /// # Errors
-    /// There is no room, and it is not to be waited for, or not any more.
-    pub fn admit(&self, bytes: u64, closing: &AtomicBool) -> Result<(), Full> {
-        loop {
-            match self.take(bytes) {
-                Err(Full) if self.when_full == WhenFull::Wait && !closing.load(Ordering::Relaxed) => {
-                    thread::sleep(PAUSE);
-                }
-                answer => return answer,
-            }
+    /// There is no room.
+    pub fn admit(&self, bytes: u64, patience: Patience<'_>) -> Result<(), NoRoom> {
+        while self.take(bytes).is_err() {
+            self.wait(patience)?;
+        }
+        Ok(())
+    }
+
+    /// There was no room: waits a moment, if it is to.
+    ///
+    /// # Errors
+    /// It is not to, or not any more.
+    pub fn wait(&self, patience: Patience<'_>) -> Result<(), NoRoom> {
+        match self.when_full {
+            WhenFull::Refuse => Err(NoRoom::Refused),
+            WhenFull::Wait if patience() => Ok(()),
+            WhenFull::Wait => Err(NoRoom::GivenUp),
         }
     }
 
-    /// There is no room for so many bytes, and it is to be waited for.
-    pub fn is_waited_for(&self, bytes: u64) -> bool {
-        let full = self.file.as_ref().is_some_and(|file| self.ask(file, bytes).is_err());
-        full && self.when_full == WhenFull::Wait
+    /// The moment that is waited.
+    pub fn pause() {
+        thread::sleep(PAUSE);
     }
 
     /// So many bytes are to be written.

@@ -95,7 +95,7 @@ impl Server {
         let system = |error: io::Error| Failure::new(Kind::Io, format!("cannot start a server: {error}"));
         let (stop, woken) = Stop::new().map_err(system)?;
         let stopper = stop.clone();
-        Room::watch(shared.direct(), move |pause| stopper.wait(pause));
+        room.watch(shared.direct(), move |pause| stopper.wait(pause));
         let service = Service { exports, clients: Arc::clone(&clients), tls, patience: options.patience };
         Ok(Self {
             shared,

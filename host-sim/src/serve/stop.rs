@@ -3,12 +3,16 @@
 use std::{
     io::{self, Write},
     os::unix::net::UnixStream,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
+    flag,
     low_level::pipe,
 };
 
@@ -21,6 +25,8 @@ pub struct Stop {
 #[derive(Debug)]
 struct Inner {
     asked: Mutex<bool>,
+    /// By a signal, which may come before anybody looks at the pipe.
+    signalled: Arc<AtomicBool>,
     changed: Condvar,
     /// Whatever arrives at its other end wakes who waits for clients.
     wake: UnixStream,
@@ -34,7 +40,17 @@ impl Stop {
     pub fn new() -> io::Result<(Self, UnixStream)> {
         let (wake, woken) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        Ok((Self { inner: Arc::new(Inner { asked: Mutex::new(false), changed: Condvar::new(), wake }) }, woken))
+        Ok((
+            Self {
+                inner: Arc::new(Inner {
+                    asked: Mutex::new(false),
+                    signalled: Arc::default(),
+                    changed: Condvar::new(),
+                    wake,
+                }),
+            },
+            woken,
+        ))
     }
 
     /// SIGTERM, SIGINT and SIGHUP ask from now on.
@@ -43,6 +59,7 @@ impl Stop {
     /// The system's.
     pub fn on_signals(&self) -> io::Result<()> {
         for signal in [SIGTERM, SIGINT, SIGHUP] {
+            flag::register(signal, Arc::clone(&self.inner.signalled))?;
             pipe::register(signal, self.inner.wake.try_clone()?)?;
         }
         Ok(())
@@ -58,13 +75,13 @@ impl Stop {
 
     /// Somebody has asked.
     pub fn is_asked(&self) -> bool {
-        *self.inner.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.signalled.load(Ordering::Relaxed) || *self.inner.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits so long, or until somebody asks; whether somebody has.
     pub fn wait(&self, patience: Duration) -> bool {
         let asked = self.inner.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.inner.changed.wait_timeout_while(asked, patience, |asked| !*asked);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+        self.inner.signalled.load(Ordering::Relaxed) || *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }

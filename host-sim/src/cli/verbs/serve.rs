@@ -127,7 +127,9 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let server = Server::new(Arc::clone(&shared), &args.pool, options)?;
     end_on_signals(&server)?;
     let company = Company::of(&server, args)?;
-    ui.show(&serving(&server, args)?)?;
+    let shown = serving(&server, args).and_then(|serving| ui.show(&serving));
+    // Nobody waits for what was never served.
+    shown.inspect_err(|_| server.stopper().ask())?;
     let served = server.run();
     company.leave();
     let closed = serve::open::close(shared, &args.pool);

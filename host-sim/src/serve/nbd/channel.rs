@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 /// Bytes of data that are moved at once.
 pub const PART: usize = 1 << 20;
 /// Bytes around the data: headers, and small replies that wait to be sent together.
@@ -54,6 +56,18 @@ impl Socket {
             Self::Unix(socket) => socket.set_read_timeout(timeout).and_then(|()| socket.set_write_timeout(timeout)),
             Self::Tcp(socket) => socket.set_read_timeout(timeout).and_then(|()| socket.set_write_timeout(timeout)),
         }
+    }
+
+    /// The other side has ended it; what it had sent may still be there.
+    pub fn is_gone(&self) -> bool {
+        let asked = match self {
+            Self::Unix(socket) => PollFd::new(socket, PollFlags::RDHUP),
+            Self::Tcp(socket) => PollFd::new(socket, PollFlags::RDHUP),
+        };
+        let mut asked = [asked];
+        // At once.
+        let answered = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        answered.is_ok_and(|count| count > 0)
     }
 
     /// Ends the connection in one direction or in both.
@@ -119,6 +133,9 @@ pub trait Channel {
     /// The system's.
     fn set_timeout(&mut self, timeout: Duration) -> io::Result<()>;
 
+    /// The client has ended the connection; what it had sent may still be there.
+    fn is_gone(&self) -> bool;
+
     /// For replies from other threads; `None` if one thread must do everything.
     fn sender(&self) -> Option<Sender> {
         None
@@ -166,6 +183,10 @@ impl Channel for Plain {
 
     fn set_timeout(&mut self, timeout: Duration) -> io::Result<()> {
         self.receiving.set_timeout(timeout)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.receiving.is_gone()
     }
 
     fn sender(&self) -> Option<Sender> {

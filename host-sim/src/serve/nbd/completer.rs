@@ -7,7 +7,7 @@ use std::{
     net::Shutdown,
     sync::{
         Arc, PoisonError,
-        atomic::AtomicBool,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -19,6 +19,7 @@ use super::{
     export::{Answer, Export},
     protocol::{command, command_flag},
 };
+use crate::serve::room::{Patience, Room};
 
 /// Requests that can wait; the connection is not read further before there is room.
 const WAITING: usize = 64;
@@ -45,11 +46,12 @@ pub fn is_durable(request: &Request) -> bool {
     }
 }
 
-/// Does what a request without payload asks for, save for the flush. The data of a write has been written before.
+/// Does what a request without payload asks for, save for the flush; where it has to wait for room, with patience. The data of a write has
+/// been written before.
 ///
 /// # Errors
 /// The pool's.
-pub fn perform(export: &Export, request: &Request, closing: &AtomicBool) -> Answer {
+pub fn perform(export: &Export, request: &Request, closing: &AtomicBool, patience: Patience<'_>) -> Answer {
     let (offset, length) = (request.offset, u64::from(request.length));
     match request.command {
         command::TRIM => export.trim(offset, length, closing),
@@ -58,7 +60,7 @@ pub fn perform(export: &Export, request: &Request, closing: &AtomicBool) -> Answ
             if request.has(command_flag::FAST_ZERO) {
                 Err(Errno::NotSupported)
             } else {
-                export.fill(offset, length, closing)
+                export.fill(offset, length, closing, patience)
             }
         }
         command::WRITE_ZEROES => export.zero(offset, length, closing),
@@ -108,9 +110,18 @@ fn complete(export: &Export, waiting: &Receiver<Request>, sender: &Sender, closi
     let mut durable = Vec::new();
     while let Ok(first) = waiting.recv() {
         for request in std::iter::once(first).chain(waiting.try_iter().take(WAITING)) {
-            match perform(export, &request, closing) {
+            let mut patience = || {
+                Room::pause();
+                let gone = sender.lock().unwrap_or_else(PoisonError::into_inner).is_gone();
+                !gone && !closing.load(Ordering::Relaxed)
+            };
+            match perform(export, &request, closing, &mut patience) {
                 Ok(()) if is_durable(&request) => durable.push(request.cookie),
-                answer => replies.extend_from_slice(&simple_reply(request.cookie, answer.err())),
+                answer => {
+                    // Nothing more is done for somebody who has gone while he waited.
+                    closing.fetch_or(answer == Err(Errno::Shutdown), Ordering::Relaxed);
+                    replies.extend_from_slice(&simple_reply(request.cookie, answer.err()));
+                }
             }
         }
         if !durable.is_empty() {

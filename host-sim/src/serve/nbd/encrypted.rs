@@ -24,4 +24,8 @@ impl Channel for Encrypted {
     fn set_timeout(&mut self, timeout: Duration) -> io::Result<()> {
         self.sock.set_timeout(timeout)
     }
+
+    fn is_gone(&self) -> bool {
+        self.sock.is_gone()
+    }
 }

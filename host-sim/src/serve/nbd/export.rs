@@ -22,7 +22,7 @@ use crate::{
     DeviceError,
     serve::{
         metrics::{Metrics, Operation},
-        room::Room,
+        room::{NoRoom, Patience, Room},
         shared::{Outcome, Shared},
     },
 };
@@ -94,31 +94,39 @@ impl Export {
         self.read_part(offset + whole.len() as u64, tail)
     }
 
-    /// Writes the bytes from this one on; `closing` ends it early where it waits for room.
+    /// Writes the bytes from this one on; where it has to wait for room, with patience.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn write(&self, offset: u64, bytes: &[u8], closing: &AtomicBool) -> Answer {
+    pub fn write(&self, offset: u64, bytes: &[u8], patience: Patience<'_>) -> Answer {
         self.counted(Operation::Write, bytes.len() as u64, || {
-            let (room, length) = (&self.backend.room, bytes.len() as u64);
+            let no_room = |why| match why {
+                NoRoom::Refused => Errno::NoSpace,
+                NoRoom::GivenUp => Errno::Shutdown,
+            };
+            let room = &self.backend.room;
             loop {
-                room.admit(length, closing).map_err(|_full| Errno::NoSpace)?;
-                match self.write_range(offset, bytes) {
+                room.admit(bytes.len() as u64, patience).map_err(no_room)?;
+                let mut is_full = false;
+                match self.write_range(offset, bytes, &mut is_full) {
                     // Somebody else has taken it in between.
-                    Err(Errno::NoSpace) if room.is_waited_for(length) => going_on(closing)?,
+                    Err(Errno::NoSpace) if is_full => room.wait(patience).map_err(no_room)?,
                     answer => return answer,
                 }
             }
         })
     }
 
-    fn write_range(&self, offset: u64, bytes: &[u8]) -> Answer {
+    /// `is_full` tells whether it is the file system that has no room, and not the pool.
+    fn write_range(&self, offset: u64, bytes: &[u8], is_full: &mut bool) -> Answer {
         let (head, rest) = bytes.split_at(self.before_boundary(offset, bytes.len()));
         self.write_part(offset, head)?;
         let offset = offset + head.len() as u64;
         let (whole, tail) = rest.split_at(rest.len() - rest.len() % self.sector_bytes());
         if !whole.is_empty() {
-            self.told("write", self.backend.shared.write(self.layer, offset / self.sector, whole))?;
+            let written = self.backend.shared.write(self.layer, offset / self.sector, whole);
+            *is_full = matches!(&written, Err(Error::Device(error)) if error.is_full());
+            self.told("write", written)?;
         }
         self.write_part(offset + whole.len() as u64, tail)
     }
@@ -163,14 +171,14 @@ impl Export {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn fill(&self, offset: u64, length: u64, closing: &AtomicBool) -> Answer {
+    pub fn fill(&self, offset: u64, length: u64, closing: &AtomicBool, patience: Patience<'_>) -> Answer {
         static ZEROS: [u8; ZEROES] = [0; ZEROES];
         let end = offset + length;
         let mut at = offset;
         while at < end {
             going_on(closing)?;
             let part = usize::try_from(end - at).unwrap_or(ZEROES).min(ZEROES);
-            self.write(at, &ZEROS[..part], closing)?;
+            self.write(at, &ZEROS[..part], patience)?;
             at += part as u64;
         }
         Ok(())

@@ -24,6 +24,7 @@ use super::{
     protocol::{CHUNK_SIZE, REQUEST_SIZE, SIMPLE_REPLY_SIZE, chunk, command, command_flag},
     status::{self, Context, EXTENTS, Status},
 };
+use crate::serve::room::Room;
 
 /// Ranges from this length on are looked up before they are read: zeros are then not sent.
 const SPARSE: usize = 64 << 10;
@@ -158,8 +159,7 @@ impl<'a, C: Channel> Transmission<'a, C> {
                 return Ok(Next::End);
             }
             if answer.is_ok() {
-                let (at, bytes) = (request.offset + done as u64, &self.input.available()[..wanted]);
-                answer = self.export.write(at, bytes, &self.closing);
+                answer = self.write_piece(request.offset + done as u64, wanted);
             }
             self.input.consume(wanted);
             done += wanted;
@@ -169,6 +169,30 @@ impl<'a, C: Channel> Transmission<'a, C> {
             answer => self.reply(request, answer)?,
         }
         Ok(Next::Go)
+    }
+
+    /// Writes what has come in. Where that has to wait for room, what is done already is told first, and a client that has gone is not
+    /// waited for: what it still wanted may not come upon what others do meanwhile.
+    fn write_piece(&mut self, at: u64, length: usize) -> Answer {
+        let Self { channel, export, closing, input, output, .. } = self;
+        let answer = export.write(at, &input.available()[..length], &mut || {
+            let told = output.send(*channel).is_ok();
+            Room::pause();
+            told && !channel.is_gone() && !closing.load(Ordering::Relaxed)
+        });
+        closing.fetch_or(answer == Err(Errno::Shutdown), Ordering::Relaxed);
+        answer
+    }
+
+    /// As [`perform`], for this client.
+    fn perform(&mut self, request: &Request) -> Answer {
+        let Self { channel, export, closing, .. } = self;
+        let answer = perform(export, request, closing, &mut || {
+            Room::pause();
+            !channel.is_gone() && !closing.load(Ordering::Relaxed)
+        });
+        closing.fetch_or(answer == Err(Errno::Shutdown), Ordering::Relaxed);
+        answer
     }
 
     fn read(&mut self, request: &Request) -> io::Result<()> {
@@ -298,7 +322,7 @@ impl<'a, C: Channel> Transmission<'a, C> {
         if takes_long(request) {
             return self.later(request);
         }
-        let answer = perform(&self.export, request, &self.closing);
+        let answer = self.perform(request);
         self.reply(request, answer)
     }
 
@@ -315,7 +339,7 @@ impl<'a, C: Channel> Transmission<'a, C> {
             completer.take(*request);
             return Ok(());
         }
-        let mut answer = perform(&self.export, request, &self.closing);
+        let mut answer = self.perform(request);
         if answer.is_ok() && is_durable(request) {
             answer = self.export.flush();
         }
