@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use syn::{Item, Visibility, spanned::Spanned};
 
 use crate::{
-    colour::{Colours, LEFT_OUT, calls, key, known},
+    colour::{Call, Colours, LEFT_OUT, calls, key, known},
     read::{Function, Source, functions, leaves, name, slice, words},
 };
 
@@ -131,7 +131,7 @@ fn convert(
     for call in calls.iter().filter(|call| colours.waiting.contains(&call.key)) {
         insertions.push((call.end, ".await".into()));
     }
-    if let Some(entry) = entry(function).filter(|_| is_entry(function, sources, colours)) {
+    if let Some(entry) = entry(function).filter(|_| is_entry(&calls, function, sources, colours)) {
         let Some(body) = function.body else { return };
         let open = body.brace_token.span.open().byte_range();
         let close = body.brace_token.span.close().byte_range();
@@ -163,17 +163,11 @@ fn entry(function: &Function<'_>) -> Option<&'static str> {
 }
 
 /// It waits itself, and not only in others that users call.
-fn is_entry(function: &Function<'_>, sources: &[Source], colours: &Colours) -> bool {
-    let source_of = |function: &Function<'_>| {
-        sources.iter().find(|source| {
-            source.items.iter().flat_map(functions).any(|other| std::ptr::eq(other.signature, function.signature))
-        })
-    };
-    let Some(source) = source_of(function) else { return false };
+fn is_entry(calls: &[Call], function: &Function<'_>, sources: &[Source], colours: &Colours) -> bool {
     let all: Vec<Function<'_>> = sources.iter().flat_map(|source| source.items.iter().flat_map(functions)).collect();
     let mut inner = 0;
     let mut entries = 0;
-    for call in calls(source, function).iter().filter(|call| colours.waiting.contains(&call.key)) {
+    for call in calls.iter().filter(|call| colours.waiting.contains(&call.key)) {
         let called = all.iter().find(|other| key(other) == call.key);
         match called.and_then(entry) {
             Some(_) => entries += 1,
