@@ -6,7 +6,7 @@ use std::{fs, process::Command, sync::mpsc, thread, time::Duration};
 
 use cowl_host::real::SmallFilesystem;
 use serving::{
-    Bench, SIZE,
+    Bench, SIZE, Server,
     client::{FLUSH, READ, TRIM, WRITE},
     lacking,
 };
@@ -26,10 +26,16 @@ fn small_disk() -> Option<(tempfile::TempDir, SmallFilesystem, Bench)> {
     }
 }
 
+/// Serves the pool; the socket lies where there is room.
+fn serve(bench: &Bench, how: &[&str]) -> Server {
+    let socket = bench.path("p.cowl.nbd").display().to_string();
+    bench.serve(&[&["--socket", &socket], how].concat())
+}
+
 #[test]
 fn on_a_full_host_disk_writes_get_no_space_nothing_is_lost_and_it_goes_on_when_there_is_room() {
     let Some((dir, disk, bench)) = small_disk() else { return };
-    let server = bench.serve(&["--socket", &bench.path("p.cowl.nbd").display().to_string()]);
+    let server = serve(&bench, &[]);
     let mut client = server.client("vm");
     client.write(0, &vec![1; 1 << 20]);
     client.flush();
@@ -77,7 +83,7 @@ fn on_a_full_host_disk_writes_get_no_space_nothing_is_lost_and_it_goes_on_when_t
 #[test]
 fn writes_that_are_to_wait_for_room_are_answered_when_there_is_some() {
     let Some((dir, disk, bench)) = small_disk() else { return };
-    let server = bench.serve(&["--socket", &bench.path("p.cowl.nbd").display().to_string(), "--when-full", "wait"]);
+    let server = serve(&bench, &["--when-full", "wait"]);
     let mut client = server.client("vm");
     client.write(0, &vec![1; 1 << 20]);
     client.flush();
@@ -112,7 +118,7 @@ fn writes_that_are_to_wait_for_room_are_answered_when_there_is_some() {
 #[test]
 fn what_a_client_wanted_that_has_gone_while_it_waited_is_not_done() {
     let Some((dir, disk, bench)) = small_disk() else { return };
-    let server = bench.serve(&["--socket", &bench.path("p.cowl.nbd").display().to_string(), "--when-full", "wait"]);
+    let server = serve(&bench, &["--when-full", "wait"]);
     let mut client = server.client("vm");
     client.write(0, &vec![1; 8 << 20]);
     client.flush();
@@ -143,7 +149,7 @@ fn what_a_client_wanted_that_has_gone_while_it_waited_is_not_done() {
 #[test]
 fn a_server_whose_clients_wait_for_room_ends_when_it_is_asked_to() {
     let Some((dir, disk, bench)) = small_disk() else { return };
-    let mut server = bench.serve(&["--socket", &bench.path("p.cowl.nbd").display().to_string(), "--when-full", "wait"]);
+    let mut server = serve(&bench, &["--when-full", "wait"]);
     let mut client = server.client("vm");
     client.write(0, &vec![1; 1 << 20]);
     client.flush();
@@ -166,7 +172,7 @@ fn a_pool_whose_own_structures_find_no_room_waits_and_goes_on() {
     const STEP: usize = 64 << 10;
     for ended in [false, true] {
         let Some((dir, disk, bench)) = small_disk() else { return };
-        let mut server = bench.serve(&["--socket", &bench.path("p.cowl.nbd").display().to_string()]);
+        let mut server = serve(&bench, &[]);
         let mut client = server.client("vm");
         client.write(0, &vec![1; SIZE]);
         client.flush();

@@ -42,7 +42,7 @@ pub enum WhenFull {
     Wait,
 }
 
-/// Waits a moment; whether it is worth waiting on.
+/// Whether it is worth waiting on; asked after each moment.
 pub type Patience<'a> = &'a mut dyn FnMut() -> bool;
 
 /// Why nothing can be written.
@@ -120,16 +120,11 @@ impl Room {
     /// # Errors
     /// It is not to, or not any more.
     pub fn wait(&self, patience: Patience<'_>) -> Result<(), NoRoom> {
-        match self.when_full {
-            WhenFull::Refuse => Err(NoRoom::Refused),
-            WhenFull::Wait if patience() => Ok(()),
-            WhenFull::Wait => Err(NoRoom::GivenUp),
+        if self.when_full == WhenFull::Refuse {
+            return Err(NoRoom::Refused);
         }
-    }
-
-    /// The moment that is waited.
-    pub fn pause() {
         thread::sleep(PAUSE);
+        if patience() { Ok(()) } else { Err(NoRoom::GivenUp) }
     }
 
     /// So many bytes are to be written.

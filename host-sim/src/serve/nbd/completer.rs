@@ -19,7 +19,7 @@ use super::{
     export::{Answer, Export},
     protocol::{command, command_flag},
 };
-use crate::serve::room::{Patience, Room};
+use crate::serve::room::Patience;
 
 /// Requests that can wait; the connection is not read further before there is room.
 const WAITING: usize = 64;
@@ -111,7 +111,6 @@ fn complete(export: &Export, waiting: &Receiver<Request>, sender: &Sender, closi
     while let Ok(first) = waiting.recv() {
         for request in std::iter::once(first).chain(waiting.try_iter().take(WAITING)) {
             let mut patience = || {
-                Room::pause();
                 let gone = sender.lock().unwrap_or_else(PoisonError::into_inner).is_gone();
                 !gone && !closing.load(Ordering::Relaxed)
             };

@@ -24,7 +24,6 @@ use super::{
     protocol::{CHUNK_SIZE, REQUEST_SIZE, SIMPLE_REPLY_SIZE, chunk, command, command_flag},
     status::{self, Context, EXTENTS, Status},
 };
-use crate::serve::room::Room;
 
 /// Ranges from this length on are looked up before they are read: zeros are then not sent.
 const SPARSE: usize = 64 << 10;
@@ -176,9 +175,7 @@ impl<'a, C: Channel> Transmission<'a, C> {
     fn write_piece(&mut self, at: u64, length: usize) -> Answer {
         let Self { channel, export, closing, input, output, .. } = self;
         let answer = export.write(at, &input.available()[..length], &mut || {
-            let told = output.send(*channel).is_ok();
-            Room::pause();
-            told && !channel.is_gone() && !closing.load(Ordering::Relaxed)
+            output.send(*channel).is_ok() && !channel.is_gone() && !closing.load(Ordering::Relaxed)
         });
         closing.fetch_or(answer == Err(Errno::Shutdown), Ordering::Relaxed);
         answer
@@ -187,10 +184,7 @@ impl<'a, C: Channel> Transmission<'a, C> {
     /// As [`perform`], for this client.
     fn perform(&mut self, request: &Request) -> Answer {
         let Self { channel, export, closing, .. } = self;
-        let answer = perform(export, request, closing, &mut || {
-            Room::pause();
-            !channel.is_gone() && !closing.load(Ordering::Relaxed)
-        });
+        let answer = perform(export, request, closing, &mut || !channel.is_gone() && !closing.load(Ordering::Relaxed));
         closing.fetch_or(answer == Err(Errno::Shutdown), Ordering::Relaxed);
         answer
     }
