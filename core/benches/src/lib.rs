@@ -4,6 +4,8 @@
 //! costs over a real file is measured by `cowl bench`.
 
 use cowl::{Attributes, Checksum, FormatOptions, LayerFlags, LayerId, MountOptions, Pool, RamDisk};
+/// The checksum of hosts: by the processor's own instructions.
+pub use cowl_host::crc32c as hardware;
 
 /// Bytes of a block.
 pub const BLOCK: usize = 4096;
@@ -18,11 +20,6 @@ const WORKSPACE: usize = 4 << 20;
 
 /// A pool over memory that is never given back.
 pub type BenchPool = Pool<'static, RamDisk<'static>>;
-
-/// The checksum of hosts: by the processor's own instructions.
-pub fn hardware(state: u32, bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(state, bytes)
-}
 
 /// Memory for the rest of the process.
 fn memory(bytes: usize) -> &'static mut [u8] {
