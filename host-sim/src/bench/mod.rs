@@ -1,6 +1,7 @@
 //! What the layer costs over the file below it: times as ratios measured side by side, amounts as exact counts.
 //!
-//! * [`process`]: in this process, against `pread` and `pwrite` on a plain file in the same directory.
+//! * [`process`]: in this process, against `pread` and `pwrite` on a plain file in the same directory, and (feature `peers`) imago with
+//!   a QCOW2 image.
 //! * [`nbd`]: through a server, against nbdkit with a plain file and qemu-nbd, if they are installed.
 //! * [`amounts`]: bytes written for each byte, and what snapshots and deletes write.
 //! * [`stalls`]: how long writers wait beside snapshots and merge.
@@ -17,6 +18,8 @@ mod counted;
 pub mod curves;
 pub mod month;
 pub mod nbd;
+#[cfg(feature = "peers")]
+mod peers;
 pub mod plot;
 pub mod process;
 pub mod stalls;
@@ -116,6 +119,12 @@ fn side_by_side(
     }
     let (ours, other) = (median(&mut a), Some(median(&mut b)));
     Ok(Line { what: what.into(), ours, other, unit: "ns", ratio: median(&mut ratios), target })
+}
+
+/// Writes every byte from the start to `size`, a MiB at a time.
+fn fill(size: u64, mut write: impl FnMut(u64, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    let bytes = vec![1; 1 << 20];
+    (0..size).step_by(bytes.len()).try_for_each(|at| write(at, &bytes))
 }
 
 /// What `cowl format` gives a pool of some GiB.

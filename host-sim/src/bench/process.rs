@@ -8,12 +8,14 @@ use std::{
     time::Instant,
 };
 
-use cowl::{BlockDevice, LayerFlags, LayerId, Pool};
+use cowl::{BlockDevice, ExtentKind, LayerFlags, LayerId, Pool};
 
+#[cfg(feature = "peers")]
+use super::peers::Image;
 use super::{
     Line, Size,
     counted::{SECTORS, SIZE, attributes},
-    device, each, format, nanoseconds, options, remove, side_by_side,
+    device, each, fill, format, nanoseconds, options, remove, side_by_side,
 };
 use crate::{HostDevice, cli::failure::Failure, sim::Rng};
 
@@ -62,49 +64,92 @@ impl Sides<'_, '_> {
     }
 
     fn reads(&mut self, what: &str, target: f64) -> Result<Line, Failure> {
-        let mut ours = Aligned([0; SIZE]);
-        let mut theirs = Aligned([0; SIZE]);
-        self.compare(
-            what,
-            target,
-            |pool, volume, block| Ok(pool.read(volume, block * SECTORS, &mut ours.0)?),
-            |file, at| file.read_exact_at(&mut theirs.0, at),
-        )
+        let file = self.file.try_clone().map_err(unusable)?;
+        self.reads_beside(what, Some(target), |at, bytes| file.read_exact_at(bytes, at))
     }
 
     fn overwrites(&mut self, what: &str, target: f64) -> Result<Line, Failure> {
+        let file = self.file.try_clone().map_err(unusable)?;
+        self.overwrites_beside(what, Some(target), |at, bytes| file.write_all_at(bytes, at))
+    }
+
+    fn reads_beside(
+        &mut self,
+        what: &str,
+        target: Option<f64>,
+        mut theirs: impl FnMut(u64, &mut [u8]) -> io::Result<()>,
+    ) -> Result<Line, Failure> {
+        let mut mine = Aligned([0; SIZE]);
+        let mut bytes = Aligned([0; SIZE]);
+        self.compare(
+            what,
+            target,
+            |pool, volume, block| Ok(pool.read(volume, block * SECTORS, &mut mine.0)?),
+            |block| theirs(block * SIZE as u64, &mut bytes.0),
+        )
+    }
+
+    fn overwrites_beside(
+        &mut self,
+        what: &str,
+        target: Option<f64>,
+        mut theirs: impl FnMut(u64, &[u8]) -> io::Result<()>,
+    ) -> Result<Line, Failure> {
         let bytes = Aligned([3; SIZE]);
         self.compare(
             what,
             target,
             |pool, volume, block| Ok(pool.write(volume, block * SECTORS, &bytes.0)?),
-            |file, at| file.write_all_at(&bytes.0, at),
+            |block| theirs(block * SIZE as u64, &bytes.0),
         )
     }
 
-    /// The same for every block of the order, on the volume and in the file.
+    /// What any map costs: the same reads, at the same places of the pool's file, that an array of numbers tells.
+    fn reads_by_array(&mut self, pool_file: &File) -> Result<Line, Failure> {
+        let mut places = Vec::new();
+        for block in 0..self.size.volume / SIZE as u64 {
+            let extent = self.pool.extent(self.volume, block * SECTORS)?;
+            let ExtentKind::Data { sector } = extent.kind else {
+                return Err(unusable(io::Error::other("a block that was written holds nothing")));
+            };
+            places.push(sector * 512);
+        }
+        let (mut mine, mut theirs) = (Aligned([0; SIZE]), Aligned([0; SIZE]));
+        let plain = self.file.try_clone().map_err(unusable)?;
+        self.compare(
+            "the same by an array of places, without a pool",
+            None,
+            |_, _, block| {
+                let at = usize::try_from(block).ok().and_then(|block| places.get(block));
+                pool_file.read_exact_at(&mut mine.0, *at.unwrap_or(&0)).map_err(unusable)
+            },
+            |block| plain.read_exact_at(&mut theirs.0, block * SIZE as u64),
+        )
+    }
+
+    /// The same for every block of the order, on the volume and elsewhere.
     fn compare(
         &mut self,
         what: &str,
-        target: f64,
+        target: Option<f64>,
         mut ours: impl FnMut(&mut HostPool<'_>, LayerId, u64) -> Result<(), Failure>,
-        mut theirs: impl FnMut(&File, u64) -> io::Result<()>,
+        mut theirs: impl FnMut(u64) -> io::Result<()>,
     ) -> Result<Line, Failure> {
         let (rounds, volume, order) = (self.size.rounds, self.volume, self.order().to_vec());
-        let (pool, file) = (&mut self.pool, &self.file);
+        let pool = &mut *self.pool;
         side_by_side(
             what,
             rounds,
-            Some(target),
+            target,
             || each(order.len(), || order.iter().try_for_each(|block| ours(pool, volume, *block))),
-            || {
-                each(order.len(), || {
-                    let done = order.iter().try_for_each(|block| theirs(file, block * SIZE as u64));
-                    done.map_err(|error| Failure::file("use", Path::new("bench.raw"), &error))
-                })
-            },
+            || each(order.len(), || order.iter().try_for_each(|block| theirs(*block)).map_err(unusable)),
         )
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` asks for")]
+fn unusable(error: io::Error) -> Failure {
+    Failure::file("use", Path::new("bench.raw"), &error)
 }
 
 /// Reads, overwrites, first writes, and reads through a deep chain of snapshots.
@@ -112,7 +157,7 @@ impl Sides<'_, '_> {
 /// # Errors
 /// Those of the files and the pool.
 pub fn measure(dir: &Path, size: Size) -> Result<Vec<Line>, Failure> {
-    let mut lines = vec![first_writes(dir, size)?];
+    let mut lines = first_writes(dir, size)?;
     let mut file_device = device(dir, "bench.cowl", size.volume * 2 + ROOM, 4096)?;
     let mut workspace = vec![0; 64 << 20];
     format(&mut file_device, &mut workspace)?;
@@ -120,16 +165,25 @@ pub fn measure(dir: &Path, size: Size) -> Result<Vec<Line>, Failure> {
     let mut pool = Pool::mount(&mut file_device, &mut workspace, &options())?;
     let volume = pool.create(&attributes("v"), size.volume / 512, LayerFlags::empty())?;
     let file = plain(dir, "bench.raw")?;
-    let bytes = vec![1; 1 << 20];
-    for at in (0..size.volume).step_by(bytes.len()) {
-        pool.write(volume, at / 512, &bytes)?;
-        file.write_all_at(&bytes, at).map_err(|error| Failure::file("write", Path::new("raw"), &error))?;
-    }
+    fill(size.volume, |at, bytes| {
+        pool.write(volume, at / 512, bytes)?;
+        file.write_all_at(bytes, at).map_err(unusable)
+    })?;
     pool.checkpoint()?;
     let order = shuffled(size.volume / SIZE as u64, 7);
     let mut sides = Sides { pool: &mut pool, volume, file, size, order };
     lines.push(sides.reads("read 4 KiB at random", 1.05)?);
+    let pool_file = File::open(dir.join("bench.cowl")).map_err(unusable)?;
+    lines.push(sides.reads_by_array(&pool_file)?);
     lines.push(sides.overwrites("overwrite 4 KiB at random", 1.05)?);
+    #[cfg(feature = "peers")]
+    let image = {
+        let image = Image::filled(dir, size.volume)?;
+        lines.push(sides.reads_beside(&beside_imago("read 4 KiB at random"), None, |at, to| image.read(at, to))?);
+        let what = beside_imago("overwrite 4 KiB at random");
+        lines.push(sides.overwrites_beside(&what, None, |at, from| image.write(at, from))?);
+        image
+    };
     let mut rng = Rng::new(1);
     for i in 0..depth {
         sides.pool.snapshot(volume, &attributes(&format!("s{i}")))?;
@@ -139,9 +193,20 @@ pub fn measure(dir: &Path, size: Size) -> Result<Vec<Line>, Failure> {
         }
     }
     sides.pool.checkpoint()?;
-    lines.push(sides.reads(&format!("read 4 KiB at depth {depth}"), 1.05)?);
+    let what = format!("read 4 KiB at depth {depth}");
+    lines.push(sides.reads(&what, 1.05)?);
+    #[cfg(feature = "peers")]
+    let opening_image = {
+        let (image, time) = image.below(depth)?;
+        lines.push(sides.reads_beside(&beside_imago(&what), None, |at, to| image.read(at, to))?);
+        image.remove(depth)?;
+        time
+    };
     pool.unmount()?;
-    lines.push(opening(&mut file_device, &mut workspace, depth)?);
+    let opening = opening(&mut file_device, &mut workspace, depth)?;
+    #[cfg(feature = "peers")]
+    let opening = Line { other: Some(opening_image), ratio: opening.ours / opening_image, target: None, ..opening };
+    lines.push(opening);
     remove(dir, &["bench.cowl", "bench.raw"])?;
     Ok(lines)
 }
@@ -154,40 +219,55 @@ fn opening(device: &mut HostDevice, workspace: &mut [u8], depth: u32) -> Result<
     Ok(Line::amount(format!("open a pool with {depth} snapshots"), milliseconds, "ms", Some(20.0)))
 }
 
+#[cfg(feature = "peers")]
+fn beside_imago(what: &str) -> String {
+    format!("{what}, imago")
+}
+
 /// Every block once, in random order, into a new volume and into a new sparse file; one flush at the end.
-fn first_writes(dir: &Path, size: Size) -> Result<Line, Failure> {
+fn first_writes(dir: &Path, size: Size) -> Result<Vec<Line>, Failure> {
+    const WHAT: &str = "first write of 4 KiB at random, one flush";
     let order = shuffled(size.volume / SIZE as u64, 3);
     let order = &order[..size.operations.min(order.len())];
     let mut pool_device = device(dir, "first.cowl", size.volume * 2 + ROOM, 4096)?;
     let mut workspace = vec![0; 64 << 20];
     let bytes = Aligned([9; SIZE]);
-    let line = side_by_side(
-        "first write of 4 KiB at random, one flush",
-        size.rounds,
-        Some(1.3),
-        || {
-            let sectors = pool_device.geometry().sectors;
-            pool_device.discard(0, sectors)?;
-            format(&mut pool_device, &mut workspace)?;
-            let mut pool = Pool::mount(&mut pool_device, &mut workspace, &options())?;
-            let volume = pool.create(&attributes("v"), size.volume / 512, LayerFlags::empty())?;
+    let mut ours = || {
+        let sectors = pool_device.geometry().sectors;
+        pool_device.discard(0, sectors)?;
+        format(&mut pool_device, &mut workspace)?;
+        let mut pool = Pool::mount(&mut pool_device, &mut workspace, &options())?;
+        let volume = pool.create(&attributes("v"), size.volume / 512, LayerFlags::empty())?;
+        let time = each(order.len(), || {
+            order.iter().try_for_each(|block| pool.write(volume, block * SECTORS, &bytes.0))?;
+            Ok(pool.flush()?)
+        })?;
+        pool.unmount()?;
+        Ok(time)
+    };
+    let plain_file = || {
+        let file = plain(dir, "first.raw")?;
+        file.set_len(size.volume).map_err(unusable)?;
+        each(order.len(), || {
+            order.iter().try_for_each(|block| file.write_all_at(&bytes.0, block * SIZE as u64)).map_err(unusable)?;
+            file.sync_data().map_err(unusable)
+        })
+    };
+    let lines = vec![side_by_side(WHAT, size.rounds, Some(1.3), &mut ours, plain_file)?];
+    #[cfg(feature = "peers")]
+    let lines = {
+        let image = || {
+            let image = Image::empty(dir, size.volume)?;
             let time = each(order.len(), || {
-                order.iter().try_for_each(|block| pool.write(volume, block * SECTORS, &bytes.0))?;
-                Ok(pool.flush()?)
+                order.iter().try_for_each(|block| image.write(block * SIZE as u64, &bytes.0)).map_err(unusable)?;
+                image.flush()
             })?;
-            pool.unmount()?;
+            image.remove(0)?;
             Ok(time)
-        },
-        || {
-            let file = plain(dir, "first.raw")?;
-            let failed = |error| Failure::file("write", Path::new("raw"), &error);
-            file.set_len(size.volume).map_err(failed)?;
-            each(order.len(), || {
-                order.iter().try_for_each(|block| file.write_all_at(&bytes.0, block * SIZE as u64)).map_err(failed)?;
-                file.sync_data().map_err(failed)
-            })
-        },
-    )?;
+        };
+        let beside = side_by_side(beside_imago(WHAT), size.rounds, None, &mut ours, image)?;
+        lines.into_iter().chain([beside]).collect()
+    };
     remove(dir, &["first.cowl", "first.raw"])?;
-    Ok(line)
+    Ok(lines)
 }
