@@ -30,7 +30,8 @@ fn every_layer_is_an_export_by_its_name() {
     let mut client = Client::new(server.connect());
     let listed = client.option(3, b"");
     let names: Vec<_> = listed.iter().filter(|(kind, _)| *kind == 2).map(|(_, data)| &data[4..]).collect();
-    assert_eq!(names, ["früher".as_bytes(), b"root", b"vm", b"old"]);
+    // Behind the name comes what was said of the layer.
+    assert_eq!(names, ["früherclean install".as_bytes(), b"root", b"vm", b"oldclean install"]);
 
     for (name, read_only) in [("vm", false), ("root", false), ("", false), ("old", true), ("früher", true)] {
         let replies = client.option(6, &info_query(name, &[1, 2, 3]));

@@ -300,3 +300,44 @@ fn nbdkit_is_a_client_too() {
     assert!(fs::read(story.bench.path("copy.img")).unwrap() == story.new);
     server.ends_well();
 }
+
+#[test]
+fn programs_that_bring_a_socket_start_the_server_themselves() {
+    if !has("nbdinfo") {
+        return;
+    }
+    let story = Story::new();
+    let (cowl, pool) = (env!("CARGO_BIN_EXE_cowl"), &story.bench.pool());
+    let told: Value = serde_json::from_str(&story.run(&["nbdinfo", "--json", "[", cowl, "serve", pool, "]"])).unwrap();
+    assert_eq!(told["exports"][0]["export-size"], SIZE as u64, "and nothing but the answer on standard output");
+    for (layer, expected) in [("old", &story.old), ("vm", &story.new)] {
+        let export = format!("={layer}");
+        story.run(&["nbdcopy", "--", "[", cowl, "serve", pool, "--export", &export, "]", "copy"]);
+        assert!(fs::read(story.bench.path("copy")).unwrap() == *expected, "{layer}");
+    }
+    story.bench.cowl(&["check", pool]);
+}
+
+#[test]
+fn sockets_that_cannot_be_served_are_refused() {
+    let bench = Bench::new();
+    // The shell becomes the server, so that the process is the one that the socket is meant for.
+    let started = |variables: &str, arguments: &str, socket: &str| {
+        let line = format!(
+            "LISTEN_PID=$$ {variables} exec {} serve {} {arguments} 3<{socket}",
+            env!("CARGO_BIN_EXE_cowl"),
+            bench.pool()
+        );
+        let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (variables, arguments, socket, expected) in [
+        ("LISTEN_FDS=2", "", "/dev/null", "there are 2"),
+        ("LISTEN_FDS=1", "", "/dev/null", "cannot be served"),
+        ("LISTEN_FDS=1", "--socket s", "/dev/null", "--socket, and a socket to listen on"),
+        ("LISTEN_FDS=1", "--tcp 0", "/dev/null", "--tcp, and a socket to listen on"),
+    ] {
+        let (code, said) = started(variables, arguments, socket);
+        assert!(code == Some(2) && said.contains(expected), "{variables} {arguments}: {code:?} {said}");
+    }
+}

@@ -1,4 +1,4 @@
-//! Where clients come to: a socket in the file system, or a TCP port.
+//! Where clients come to: a socket in the file system, a TCP port, or what whoever started this process listens on already.
 
 use std::{
     fmt, fs, io,
@@ -13,6 +13,9 @@ use std::{
     },
     path::{Path, PathBuf},
 };
+
+use listenfd::ListenFd;
+use rustix::net::sockopt;
 
 use super::nbd::channel::Socket;
 use crate::cli::failure::{Failure, Kind};
@@ -29,6 +32,8 @@ pub enum Address {
     Unix(PathBuf),
     /// At one of these, the first that works.
     Tcp(Vec<SocketAddr>),
+    /// At the socket that this process was started with, as by systemd: `LISTEN_PID` and `LISTEN_FDS` tell of it.
+    Given,
 }
 
 impl Address {
@@ -52,16 +57,22 @@ impl Address {
         if found.is_empty() { Err(wrong("the host has no address".into())) } else { Ok(Self::Tcp(found)) }
     }
 
-    /// Only processes of this host can reach it.
+    /// This process was started with sockets that are meant for it.
+    pub fn is_given() -> bool {
+        let meant = std::env::var("LISTEN_PID").ok().and_then(|process| process.parse().ok());
+        meant == Some(std::process::id()) && std::env::var_os("LISTEN_FDS").is_some()
+    }
+
+    /// Only processes of this host can reach it. Of a socket that was [given](Self::Given) the [listener](Listener::is_local) knows.
     pub fn is_local(&self) -> bool {
         match self {
-            Self::Unix(_) => true,
+            Self::Unix(_) | Self::Given => true,
             Self::Tcp(addresses) => addresses.iter().all(|address| address.ip().is_loopback()),
         }
     }
 }
 
-/// A socket to which clients connect. One in the file system is removed when this is dropped.
+/// A socket to which clients connect. One that this process has made in the file system is removed when this is dropped.
 #[derive(Debug)]
 pub struct Listener {
     kind: Listening,
@@ -69,7 +80,12 @@ pub struct Listener {
 
 #[derive(Debug)]
 enum Listening {
-    Unix { listener: UnixListener, path: PathBuf, inode: u64 },
+    /// `inode`: of what is to be removed.
+    Unix {
+        listener: UnixListener,
+        path: PathBuf,
+        inode: Option<u64>,
+    },
     Tcp(TcpListener),
 }
 
@@ -82,6 +98,7 @@ impl Listener {
         let kind = match address {
             Address::Unix(path) => bind_path(path)?,
             Address::Tcp(addresses) => bind_port(addresses)?,
+            Address::Given => given()?,
         };
         let ready = match &kind {
             Listening::Unix { listener, .. } => listener.set_nonblocking(true),
@@ -89,6 +106,14 @@ impl Listener {
         };
         ready.map_err(|error| Failure::new(Kind::Io, format!("cannot listen: {error}")))?;
         Ok(Self { kind })
+    }
+
+    /// Only processes of this host can reach it.
+    pub fn is_local(&self) -> bool {
+        match &self.kind {
+            Listening::Unix { .. } => true,
+            Listening::Tcp(listener) => listener.local_addr().is_ok_and(|address| address.ip().is_loopback()),
+        }
     }
 
     /// The next client; `None` if there is none now.
@@ -101,7 +126,7 @@ impl Listener {
             Listening::Tcp(listener) => listener.accept().and_then(|(socket, _)| {
                 socket.set_nodelay(true)?;
                 // A host that has vanished gives back its place in the end.
-                rustix::net::sockopt::set_socket_keepalive(&socket, true)?;
+                sockopt::set_socket_keepalive(&socket, true)?;
                 Ok(Socket::Tcp(socket))
             }),
         };
@@ -142,7 +167,7 @@ impl AsFd for Listener {
 impl Drop for Listener {
     /// Removes the socket, unless somebody has put another one there.
     fn drop(&mut self) {
-        if let Listening::Unix { path, inode, .. } = &self.kind
+        if let Listening::Unix { path, inode: Some(inode), .. } = &self.kind
             && fs::symlink_metadata(path).is_ok_and(|found| found.ino() == *inode)
         {
             // The directory may be gone.
@@ -163,7 +188,7 @@ fn bind_path(path: &Path) -> Result<Listening, Failure> {
     remove_stale(path)?;
     let failed = |error: io::Error| Failure::file("listen on", path, &error);
     let listener = UnixListener::bind(path).map_err(failed)?;
-    let inode = fs::symlink_metadata(path).map_err(failed)?.ino();
+    let inode = Some(fs::symlink_metadata(path).map_err(failed)?.ino());
     Ok(Listening::Unix { listener, path: path.to_owned(), inode })
 }
 
@@ -195,6 +220,34 @@ fn bind_port(addresses: &[SocketAddr]) -> Result<Listening, Failure> {
         Failure::new(kind, format!("cannot listen on {}: {error}", shown.join(", ")))
             .hint("give another address or port with --tcp")
     })
+}
+
+/// The one socket that this process was started with.
+fn given() -> Result<Listening, Failure> {
+    let mut sockets = ListenFd::from_env();
+    let unusable = |why: String| {
+        Failure::new(Kind::Usage, format!("the sockets that this process was started with cannot be served: {why}"))
+            .hint("hand over one socket that listens, of a path or of TCP (LISTEN_FDS=1)")
+    };
+    if sockets.len() != 1 {
+        return Err(unusable(format!("there are {}", sockets.len())));
+    }
+    let listening = match sockets.take_unix_listener(0) {
+        Ok(Some(listener)) => {
+            let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
+            Listening::Unix { listener, path: path.unwrap_or_default(), inode: None }
+        }
+        _ => match sockets.take_tcp_listener(0) {
+            Ok(Some(listener)) => Listening::Tcp(listener),
+            Ok(None) => return Err(unusable("it is taken".into())),
+            Err(error) => return Err(unusable(error.to_string())),
+        },
+    };
+    let listens = match &listening {
+        Listening::Unix { listener, .. } => sockopt::socket_acceptconn(listener),
+        Listening::Tcp(listener) => sockopt::socket_acceptconn(listener),
+    };
+    if listens.unwrap_or(false) { Ok(listening) } else { Err(unusable("it does not listen".into())) }
 }
 
 /// Bytes as they stand in a URI.

@@ -74,10 +74,14 @@ impl Server {
     /// # Errors
     /// The certificates cannot be used, or the address cannot be listened on.
     pub fn new(shared: Arc<Shared>, pool: &Path, options: Options) -> Result<Self, Failure> {
-        if !options.address.is_local() && options.certificates.is_none() {
-            return Err(Failure::new(Kind::Refused, "an address that other hosts can reach is served with TLS only")
-                .hint("give --tls-certificates DIR, or an address of this host as in --tcp 127.0.0.1:10809"));
-        }
+        let guarded = |local: bool| match options.certificates {
+            None if !local => {
+                Err(Failure::new(Kind::Refused, "an address that other hosts can reach is served with TLS only")
+                    .hint("give --tls-certificates DIR, or an address of this host as in --tcp 127.0.0.1:10809"))
+            }
+            _ => Ok(()),
+        };
+        guarded(options.address.is_local())?;
         let tls = options.certificates.as_deref().map(tls::load).transpose()?;
         let room = Arc::new(Room::new(pool, &shared.lock().info(), options.when_full));
         let metrics = Metrics::new()
@@ -92,6 +96,7 @@ impl Server {
         let exports = Exports::new(Arc::new(backend), options.aliases, options.read_only);
         let clients = Arc::new(Clients::new(options.connections));
         let listener = Listener::bind(&options.address)?;
+        guarded(listener.is_local())?;
         let system = |error: io::Error| Failure::new(Kind::Io, format!("cannot start a server: {error}"));
         let (stop, woken) = Stop::new().map_err(system)?;
         let stopper = stop.clone();
@@ -146,7 +151,7 @@ impl Server {
     /// The pool's.
     pub fn exports(&self) -> Result<Vec<String>, Failure> {
         let mut names = Vec::new();
-        self.service.exports.each(&mut |name| names.push(name.to_owned()))?;
+        self.service.exports.each(&mut |name, _| names.push(name.to_owned()))?;
         Ok(names)
     }
 

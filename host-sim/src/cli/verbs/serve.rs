@@ -35,6 +35,7 @@ Examples:
   cowl serve p.cowl --socket vm.sock --export root=vm
   cowl serve p.cowl --tcp 0.0.0.0 --tls-certificates /etc/cowl/pki
   cowl serve p.cowl --read-only --log debug
+  nbdcopy -- [ cowl serve p.cowl --export =before-upgrade ] backup.img
 
 Then, with what it prints:
   nbdinfo --list 'nbd+unix:///?socket=p.cowl.nbd'
@@ -42,7 +43,8 @@ Then, with what it prints:
   qemu-system-x86_64 -drive 'file=nbd+unix:///vm?socket=p.cowl.nbd,format=raw,if=virtio,discard=unmap' …
 
 Every volume and every snapshot is an export by its name; the empty name is the only volume, if there is just one. SIGTERM and \
-Ctrl-C end it; whatever ends it, what clients have flushed is there.")]
+Ctrl-C end it; whatever ends it, what clients have flushed is there. Started with a socket that listens (systemd's socket units, \
+libnbd's tools with [ … ]), it serves that one.")]
 pub struct Args {
     /// The pool
     pool: PathBuf,
@@ -114,8 +116,10 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
             return Err(Failure::new(Kind::Usage, format!("--export gives the name `{name}` twice")));
         }
     }
+    let address = address(args)?;
+    let given = address == Address::Given;
     let options = Options {
-        address: address(args)?,
+        address,
         aliases,
         read_only: args.read_only,
         certificates: args.tls_certificates.clone(),
@@ -127,7 +131,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
     let server = Server::new(Arc::clone(&shared), &args.pool, options)?;
     end_on_signals(&server)?;
     let company = Company::of(&server, args)?;
-    let shown = serving(&server, args).and_then(|serving| ui.show(&serving));
+    // Whoever handed over the socket knows where it is, and may be using standard output for an answer of its own.
+    let shown = if given { Ok(()) } else { serving(&server, args).and_then(|serving| ui.show(&serving)) };
     // Nobody waits for what was never served.
     shown.inspect_err(|_| server.stopper().ask())?;
     let served = server.run();
@@ -183,6 +188,14 @@ fn serving(server: &Server, args: &Args) -> Result<Serving, Failure> {
 }
 
 fn address(args: &Args) -> Result<Address, Failure> {
+    if Address::is_given() {
+        let chosen = if args.tcp.is_some() { "--tcp" } else { "--socket" };
+        return match (&args.tcp, &args.socket) {
+            (None, None) => Ok(Address::Given),
+            _ => Err(Failure::new(Kind::Usage, format!("{chosen}, and a socket to listen on from the environment"))
+                .hint("leave it out, or unset LISTEN_FDS")),
+        };
+    }
     if let Some(text) = &args.tcp {
         return Address::tcp(text);
     }

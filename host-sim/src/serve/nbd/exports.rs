@@ -46,15 +46,15 @@ impl Exports {
         Ok(self.backend.shared.look(|pool| pool.find(name))?.map(|found| found.id))
     }
 
-    /// Every name.
+    /// Every name, and the layer that it stands for.
     ///
     /// # Errors
     /// The pool's.
-    pub fn each(&self, found: &mut dyn FnMut(&str)) -> Outcome<()> {
-        self.aliases.keys().for_each(|name| found(name));
+    pub fn each(&self, found: &mut dyn FnMut(&str, LayerId)) -> Outcome<()> {
+        self.aliases.iter().for_each(|(name, layer)| found(name, *layer));
         self.each_layer(&mut |layer| {
             if !self.aliases.contains_key(&*layer.name) {
-                found(&layer.name);
+                found(&layer.name, layer.id);
             }
             true
         })

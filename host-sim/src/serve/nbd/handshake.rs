@@ -203,8 +203,10 @@ impl<'a, C: Channel> Handshake<'a, C> {
             return self.answer(option::LIST, reply::ERR_INVALID, "it takes no data");
         }
         let mut out = Vec::new();
-        let listed = self.exports.each(&mut |name| {
-            option_reply(&mut out, option::LIST, reply::SERVER, &[&length_of(name), name.as_bytes()]);
+        let listed = self.exports.each(&mut |name, layer| {
+            let text = self.exports.description(layer);
+            let parts: [&[u8]; 3] = [&length_of(name), name.as_bytes(), text.as_bytes()];
+            option_reply(&mut out, option::LIST, reply::SERVER, &parts);
         });
         listed.map_err(io::Error::other)?;
         self.send(&out)?;
