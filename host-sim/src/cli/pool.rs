@@ -4,7 +4,8 @@
 //! server, which lets other users of the pool in between any two.
 
 use cowl::{
-    Attributes, Delta, Error, Extent, Finding, LayerFlags, LayerId, LayerInfo, Merge, Pool, PoolInfo, SnapshotOf, Space,
+    Attributes, BlockDevice, Delta, Error, Extent, Finding, LayerFlags, LayerId, LayerInfo, Merge, Pool, PoolInfo,
+    SnapshotOf, Space,
 };
 use embedded_io::{Seek as _, SeekFrom, Write as _};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use super::{
     size::Bytes,
     view::Units,
 };
-use crate::{HostDevice, device::HostPool, serve::merger::MergeStatus};
+use crate::{DeviceError, HostDevice, device::HostPool, serve::merger::MergeStatus};
 
 /// Records that are listed in one call.
 const PAGE: usize = 64;
@@ -29,6 +30,17 @@ pub enum Records {
     Layers,
     /// The attachments of this layer.
     AttachmentsOf(u32),
+}
+
+/// What a check is to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// Bytes of memory for counting.
+    pub memory: usize,
+    /// Data is read too.
+    pub scrub: bool,
+    /// Findings that are told one by one, at most.
+    pub told: usize,
 }
 
 /// What a check has found.
@@ -109,14 +121,8 @@ pub trait AnyPool {
     fn diff(&mut self, a: LayerId, b: LayerId, from: u64) -> Result<Option<Extent>, Failure>;
     /// As [`Pool::what_if_freed`].
     fn what_if_freed(&mut self, set: &[LayerId]) -> Result<Delta, Failure>;
-    /// As [`Pool::check_watched`], with so much memory, and tells at most so many findings.
-    fn check(
-        &mut self,
-        memory: usize,
-        scrub: bool,
-        told: usize,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Examined, Failure>;
+    /// As [`Pool::check_watched`].
+    fn check(&mut self, order: &Order, progress: &mut dyn FnMut(u64, u64)) -> Result<Examined, Failure>;
     /// As [`Pool::merge_step`], with a larger budget if that one is too small for anything.
     fn merge_step(&mut self, budget: u32) -> Result<Merge, Failure>;
     /// As [`Pool::discard_free`].
@@ -135,6 +141,35 @@ pub trait AnyPool {
     fn pause_merge(&mut self, paused: bool) -> Result<(), Failure>;
     /// The server's counts, as text for Prometheus.
     fn metrics(&mut self) -> Result<String, Failure>;
+}
+
+/// Checks a pool; `found` is called at every finding.
+///
+/// # Errors
+/// The device's.
+pub fn examine<D, B>(
+    pool: &mut Pool<'_, D, B>,
+    order: &Order,
+    found: &mut dyn FnMut(),
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Examined, Failure>
+where
+    D: BlockDevice<Error = DeviceError>,
+    B: BlockDevice<Error = DeviceError>,
+{
+    let mut scratch = vec![0; order.memory];
+    let mut examined = Examined::default();
+    let mut tell = |finding: &Finding| {
+        found();
+        if let Finding::SuperblockCopy { slot } = finding {
+            examined.unreadable_copies.push(*slot);
+        } else if examined.told.len() < order.told {
+            examined.told.push(format!("{finding:?}"));
+        }
+    };
+    let sum = pool.check_watched(&mut scratch, order.scrub, &mut tell, progress)?;
+    let findings = sum.findings - examined.unreadable_copies.len() as u64;
+    Ok(Examined { findings, blocks: sum.blocks, passes: sum.passes, ..examined })
 }
 
 impl AnyPool for HostPool<'_, '_> {
@@ -275,25 +310,8 @@ impl AnyPool for HostPool<'_, '_> {
         Ok(Pool::what_if_freed(self, set)?)
     }
 
-    fn check(
-        &mut self,
-        memory: usize,
-        scrub: bool,
-        told: usize,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Examined, Failure> {
-        let mut scratch = vec![0; memory];
-        let mut examined = Examined::default();
-        let mut tell = |finding: &Finding| {
-            if let Finding::SuperblockCopy { slot } = finding {
-                examined.unreadable_copies.push(*slot);
-            } else if examined.told.len() < told {
-                examined.told.push(format!("{finding:?}"));
-            }
-        };
-        let sum = self.check_watched(&mut scratch, scrub, &mut tell, progress)?;
-        let findings = sum.findings - examined.unreadable_copies.len() as u64;
-        Ok(Examined { findings, blocks: sum.blocks, passes: sum.passes, ..examined })
+    fn check(&mut self, order: &Order, progress: &mut dyn FnMut(u64, u64)) -> Result<Examined, Failure> {
+        examine(self, order, &mut || {}, progress)
     }
 
     fn merge_step(&mut self, budget: u32) -> Result<Merge, Failure> {

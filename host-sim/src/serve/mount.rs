@@ -1,6 +1,6 @@
 //! The mount of a server: for as long as the process lives.
 
-use cowl::{Error, MountOptions, Pool};
+use cowl::{BlockDevice, Error, MountOptions, Pool};
 
 use super::shared::OwnPool;
 use crate::{DeviceError, HostDevice, device::Base};
@@ -18,14 +18,29 @@ pub fn mount(
 ) -> Result<OwnPool, Error<DeviceError>> {
     let options = MountOptions { read_only, checksum: crate::crc32c };
     let (device, base) = (Box::leak(Box::new(device)), Box::leak(Box::new(base)));
-    // A mount that fails keeps what was lent to it; so the size is tried out with what is lent for a moment.
+    let workspace = enough(device, base, size, given, &options)?;
+    Pool::mount_on_base(device, base, workspace.leak(), &options)
+}
+
+/// A workspace with which the pool can be mounted. A mount that fails keeps what was lent to it; so the size is tried out with what is
+/// lent for a moment.
+///
+/// # Errors
+/// Those of mounting.
+pub fn enough<D: BlockDevice<Error = DeviceError>>(
+    device: &mut D,
+    base: &mut Base,
+    size: usize,
+    given: bool,
+    options: &MountOptions,
+) -> Result<Vec<u8>, Error<DeviceError>> {
     let mut workspace = vec![0; size];
     loop {
         let size = workspace.len();
-        match Pool::mount_on_base(&mut *device, &mut *base, &mut workspace, &options) {
+        match Pool::mount_on_base(&mut *device, &mut *base, &mut workspace, options) {
             Ok(pool) => {
                 pool.abandon();
-                break;
+                return Ok(workspace);
             }
             Err(Error::WorkspaceTooSmall { needed }) if !given && needed > size => {
                 workspace = vec![0; needed];
@@ -33,5 +48,4 @@ pub fn mount(
             Err(error) => return Err(error),
         }
     }
-    Pool::mount_on_base(device, base, workspace.leak(), &options)
 }

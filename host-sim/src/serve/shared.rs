@@ -102,6 +102,16 @@ impl Shared {
         &self.direct
     }
 
+    /// The same, for as long as it is needed.
+    pub fn direct_way(&self) -> Arc<Direct> {
+        Arc::clone(&self.direct)
+    }
+
+    /// The checksum of the pool.
+    pub fn checksum(&self) -> Checksum {
+        self.checksum
+    }
+
     /// Bytes in a sector.
     pub fn sector_size(&self) -> u32 {
         self.geometry.sector_size

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::super::{
     failure::{Failure, Kind},
-    pool::AnyPool,
+    pool::{AnyPool, Order},
     session::{Access, with_pool},
     size::{Bytes, parse_size},
     ui::{Report, Style, Ui, Unit},
@@ -91,7 +91,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result<(), Failure> {
 fn check(ui: &Ui, pool: &mut dyn AnyPool, args: &Args) -> Result<Health, Failure> {
     let memory = usize::try_from(args.memory.clamp(64, 1 << 32)).unwrap_or(1 << 24);
     let mut progress = ui.progress("checking", 0, Unit::Steps);
-    let checked = pool.check(memory, args.scrub, TOLD, &mut |done, of| {
+    let order = Order { memory, scrub: args.scrub, told: TOLD };
+    let checked = pool.check(&order, &mut |done, of| {
         progress.set_total(of);
         progress.set(done);
     })?;

@@ -1,7 +1,7 @@
 //! Calls that take long, and what they let in between.
 //!
-//! `what-if` lets others in, and begins again if the pool has changed too much; `check` and `anatomy` are one piece each, for
-//! the core has no steps for them.
+//! `what-if` lets others in, and begins again if the pool has changed too much; so does `check`, which has a mount of its own beside
+//! the clients'. `anatomy` is one piece: the core has no steps for it.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -14,13 +14,14 @@ use cowl::{LayerId, Merge};
 use super::{
     Service,
     answer::Tell,
+    beside,
     call::Reply,
     fields::{Owned, Step},
 };
 use crate::{
     cli::{
         failure::{Failure, Kind},
-        pool::{AnyPool, Examined},
+        pool::{AnyPool, Examined, Order},
     },
     serve::{
         merger,
@@ -36,7 +37,7 @@ const MOST_TOLD: u64 = 1000;
 const ITEMS: usize = 512;
 /// Device reads of one step of [`Call::WhatIfFreed`].
 const QUESTION: u32 = 256;
-/// How often that question is asked again because the pool has changed, before nobody is let in between any more.
+/// How often a question is asked again because the pool has changed, before nobody is let in between any more.
 const AGAIN: u32 = 3;
 /// How often a long call tells how far it is.
 const TELLING: Duration = Duration::from_millis(200);
@@ -82,16 +83,26 @@ pub fn discard_free(service: &Service, from: u64, budget: u32) -> Result<Option<
     Ok(next)
 }
 
-/// The check runs in a thread of its own, so that telling about it never makes the pool wait for a command.
+/// Beside the clients if they let it: if the pool goes on too much, once more, and in the end with the pool for itself. It runs in a
+/// thread of its own, so that telling about it never makes the pool wait for a command.
 pub fn check(service: &Service, memory: u64, scrub: bool, told: u64, tell: Tell<'_>) -> Result<Examined, Failure> {
-    let memory = usize::try_from(memory.clamp(64, MOST_MEMORY)).unwrap_or(1 << 20);
-    let told = usize::try_from(told.min(MOST_TOLD)).unwrap_or(0);
+    let order = Order {
+        memory: usize::try_from(memory.clamp(64, MOST_MEMORY)).unwrap_or(1 << 20),
+        scrub,
+        told: usize::try_from(told.min(MOST_TOLD)).unwrap_or(0),
+    };
     let (done, of) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
-        AnyPool::check(&mut *service.shared.lock(), memory, scrub, told, &mut |now, total| {
+        let mut progress = |now, total| {
             done.store(now, Ordering::Relaxed);
             of.store(total, Ordering::Relaxed);
-        })
+        };
+        for _ in 0..AGAIN {
+            if let Some(examined) = beside::check(&service.shared, &order, &mut progress)? {
+                return Ok(examined);
+            }
+        }
+        AnyPool::check(&mut *service.shared.lock(), &order, &mut progress)
     };
     thread::scope(|scope| {
         let checking = scope.spawn(work);

@@ -12,6 +12,7 @@
 //! * A connection that ends, for whatever reason, ends between two calls. Attachments that it staged and did not bind are deleted.
 
 mod answer;
+mod beside;
 mod call;
 mod connection;
 mod data;

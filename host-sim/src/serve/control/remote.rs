@@ -19,7 +19,7 @@ use crate::{
     cli::{
         anatomy::Item,
         failure::{Failure, Kind},
-        pool::{AnyPool, Examined, Records},
+        pool::{AnyPool, Examined, Order, Records},
         view::Units,
     },
     serve::merger::MergeStatus,
@@ -278,13 +278,8 @@ impl AnyPool for Remote {
         self.call::<Owned>(&Call::WhatIfFreed { set }).map(|freed| freed.0)
     }
 
-    fn check(
-        &mut self,
-        memory: usize,
-        scrub: bool,
-        told: usize,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Examined, Failure> {
+    fn check(&mut self, order: &Order, progress: &mut dyn FnMut(u64, u64)) -> Result<Examined, Failure> {
+        let Order { memory, scrub, told } = *order;
         let call = Call::Check { memory: memory as u64, scrub, told: told as u64 };
         self.exchange(&call, &[], &mut |reply| {
             if let Reply::Progress { done, of } = reply {
