@@ -155,27 +155,26 @@ fn beside_snapshots(bench: &Bench) -> Result<Vec<Line>, Failure> {
     ])
 }
 
-/// Writes while the delta of deleted snapshots is merged, and writes of the same kind alone.
+/// Writes while the delta of a deleted snapshot is merged, and writes of the same kind alone, round by round.
 fn beside_merge(bench: &Bench, size: Size) -> Result<Vec<Line>, Failure> {
-    // A delta as large as the volume: every block is written behind a last snapshot, and is the volume's own then.
-    let delta = bench.shared.lock().snapshot(bench.volume, &attributes("before"))?;
-    let piece = vec![2; 1 << 20];
-    for at in (0..bench.blocks * SECTORS).step_by((1 << 20) / 512) {
-        bench.shared.write(bench.volume, at, &piece)?;
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for round in 0..size.rounds {
+        let seed = round as u64 * 2;
+        let delta = full_delta(bench)?;
+        alone.extend(bench.write(seed, bench.blocks, size.operations, &AtomicBool::new(true))?);
+        bench.shared.lock().delete(delta)?;
+        // The writer is there before the merge, which takes milliseconds.
+        let (writes, merger) = bench.write_beside(seed + 1, bench.blocks, || {
+            let merger = Merger::start(bench.shared.clone(), bench.metrics.clone(), Arc::new(State::default()))
+                .map_err(|error| Failure::file("start a thread for", Path::new("merge"), &error))?;
+            while debt(&bench.shared)? > 0 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(merger)
+        })?;
+        merger.stop();
+        beside.extend(writes);
     }
-    bench.shared.lock().checkpoint()?;
-    let alone = bench.write(2, bench.blocks, size.operations, &AtomicBool::new(true))?;
-    bench.shared.lock().delete(delta)?;
-    let state = Arc::new(State::default());
-    let merger = Merger::start(bench.shared.clone(), bench.metrics.clone(), state)
-        .map_err(|error| Failure::file("start a thread for", Path::new("merge"), &error))?;
-    let (beside, ()) = bench.write_beside(3, bench.blocks, || {
-        while debt(&bench.shared)? > 0 {
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    })?;
-    merger.stop();
     let mib = size.volume >> 20;
     let what = format!("writes while {mib} MiB of delta merge, beside alone");
     let (rare, rare_alone) = (quantile(&beside, 100), quantile(&alone, 100));
@@ -183,4 +182,15 @@ fn beside_merge(bench: &Bench, size: Size) -> Result<Vec<Line>, Failure> {
         Line::against(what, mean(&beside), mean(&alone), "ns", 1.11),
         Line::against("the same, one in a hundred is above", rare, rare_alone, "ns", 1.2),
     ])
+}
+
+/// A snapshot with a delta as large as the volume, below a last one: every block of the volume is its own then.
+fn full_delta(bench: &Bench) -> Result<LayerId, Failure> {
+    let delta = bench.shared.lock().snapshot(bench.volume, &attributes("before"))?;
+    let piece = vec![2; 1 << 20];
+    for at in (0..bench.blocks * SECTORS).step_by((1 << 20) / 512) {
+        bench.shared.write(bench.volume, at, &piece)?;
+    }
+    bench.shared.lock().checkpoint()?;
+    Ok(delta)
 }
