@@ -54,6 +54,17 @@ fn every_layer_is_an_export_by_its_name() {
 }
 
 #[test]
+fn a_tool_may_ask_a_thousand_layers_three_things_each() {
+    let bench = Bench::new();
+    let server = bench.serve(&[]);
+    let mut client = Client::new(server.connect());
+    for _ in 0..3000 {
+        assert_eq!(client.option(6, &info_query("vm", &[])).last().unwrap().0, ACK);
+    }
+    server.ends_well();
+}
+
+#[test]
 fn the_empty_name_is_the_only_volume_and_nothing_where_there_are_two() {
     let bench = Bench::new();
     bench.cowl(&["create", &bench.pool(), "other", "--size", "1M"]);

@@ -85,10 +85,13 @@ impl Exports {
 
     /// What was said of a layer when it was made.
     pub fn description(&self, layer: LayerId) -> String {
-        let mut bytes = [0; DESCRIPTION];
+        let said = self.backend.shared.look(|pool| {
+            let mut bytes = [0; DESCRIPTION];
+            let length = pool.description(layer, &mut bytes)?;
+            Ok(String::from_utf8_lossy(bytes.get(..length).unwrap_or(&[])).into_owned())
+        });
         // A layer that has gone meanwhile says nothing.
-        let length = self.backend.shared.lock().description(layer, &mut bytes).unwrap_or(0);
-        String::from_utf8_lossy(bytes.get(..length).unwrap_or(&[])).into_owned()
+        said.unwrap_or_default()
     }
 
     fn only_volume(&self) -> Outcome<Option<LayerId>> {

@@ -27,7 +27,7 @@ const DATA: u32 = 64 << 10;
 /// An option that announces more than this is not answered.
 const ABSURD: u32 = 1 << 20;
 /// Options of one client, at most.
-const OPTIONS: usize = 2000;
+const OPTIONS: usize = 100_000;
 /// Contexts that one client can choose, and queries in one option.
 const CONTEXTS: usize = 64;
 /// The largest request, as clients are told.
