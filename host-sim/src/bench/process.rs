@@ -104,7 +104,7 @@ impl Sides<'_, '_> {
         )
     }
 
-    /// What any map costs: the same reads, at the same places of the pool's file, that an array of numbers tells.
+    /// What a map with eight bytes for each block costs at least: the same reads, at the same places of the pool's file, that an array of numbers tells.
     fn reads_by_array(&mut self, pool_file: &File) -> Result<Line, Failure> {
         let mut places = Vec::new();
         for block in 0..self.size.volume / SIZE as u64 {

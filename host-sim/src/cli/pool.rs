@@ -143,14 +143,13 @@ pub trait AnyPool {
     fn metrics(&mut self) -> Result<String, Failure>;
 }
 
-/// Checks a pool; `found` is called at every finding.
+/// Checks a pool, whatever it is on.
 ///
 /// # Errors
 /// The device's.
 pub fn examine<D, B>(
     pool: &mut Pool<'_, D, B>,
     order: &Order,
-    found: &mut dyn FnMut(),
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Examined, Failure>
 where
@@ -160,7 +159,6 @@ where
     let mut scratch = vec![0; order.memory];
     let mut examined = Examined::default();
     let mut tell = |finding: &Finding| {
-        found();
         if let Finding::SuperblockCopy { slot } = finding {
             examined.unreadable_copies.push(*slot);
         } else if examined.told.len() < order.told {
@@ -311,7 +309,7 @@ impl AnyPool for HostPool<'_, '_> {
     }
 
     fn check(&mut self, order: &Order, progress: &mut dyn FnMut(u64, u64)) -> Result<Examined, Failure> {
-        examine(self, order, &mut || {}, progress)
+        examine(self, order, progress)
     }
 
     fn merge_step(&mut self, budget: u32) -> Result<Merge, Failure> {

@@ -151,7 +151,10 @@ impl Server {
     /// The pool's.
     pub fn exports(&self) -> Result<Vec<String>, Failure> {
         let mut names = Vec::new();
-        self.service.exports.each(&mut |name, _| names.push(name.to_owned()))?;
+        self.service.exports.each(&mut |name, _| {
+            names.push(name.to_owned());
+            true
+        })?;
         Ok(names)
     }
 

@@ -103,6 +103,7 @@ impl Server {
         let room = Arc::new(Room::new(&path, &shared.lock().info(), WhenFull::Refuse));
         let service = Service {
             room,
+            checks: Arc::default(),
             shared,
             clients: Arc::new(Clients::new(8)),
             merge: Arc::new(State::default()),

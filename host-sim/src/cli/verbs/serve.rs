@@ -156,6 +156,7 @@ impl Company {
             merge: Arc::default(),
             metrics: Arc::clone(server.metrics()),
             room: Arc::clone(server.room()),
+            checks: Arc::default(),
         };
         let (shared, metrics, merge) = (service.shared.clone(), service.metrics.clone(), service.merge.clone());
         let control = control::Listener::start(&args.pool, service).map_err(failed)?;

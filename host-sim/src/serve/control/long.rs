@@ -4,7 +4,10 @@
 //! the clients'. `anatomy` is one piece: the core has no steps for it.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -83,7 +86,7 @@ pub fn discard_free(service: &Service, from: u64, budget: u32) -> Result<Option<
     Ok(next)
 }
 
-/// Beside the clients if they let it: if the pool goes on too much, once more, and in the end with the pool for itself. It runs in a
+/// Beside the clients if they let it: if a checkpoint came between, again, and the last time with the pool for itself. It runs in a
 /// thread of its own, so that telling about it never makes the pool wait for a command.
 pub fn check(service: &Service, memory: u64, scrub: bool, told: u64, tell: Tell<'_>) -> Result<Examined, Failure> {
     let order = Order {
@@ -91,28 +94,33 @@ pub fn check(service: &Service, memory: u64, scrub: bool, told: u64, tell: Tell<
         scrub,
         told: usize::try_from(told.min(MOST_TOLD)).unwrap_or(0),
     };
-    let (done, of) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (done, of, listening) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(true));
     let work = || {
         let mut progress = |now, total| {
             done.store(now, Ordering::Relaxed);
             of.store(total, Ordering::Relaxed);
         };
+        // One at a time: each takes memory for counting.
+        let _turn = service.checks.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..AGAIN {
-            if let Some(examined) = beside::check(&service.shared, &order, &mut progress)? {
+            let wanted = || listening.load(Ordering::Relaxed);
+            if let Some(examined) = beside::check(&service.shared, &order, &wanted, &mut progress)? {
                 return Ok(examined);
+            }
+            if !wanted() {
+                return Err(Failure::new(Kind::Interrupted, "the command has gone away"));
             }
         }
         AnyPool::check(&mut *service.shared.lock(), &order, &mut progress)
     };
     thread::scope(|scope| {
         let checking = scope.spawn(work);
-        let mut listening = true;
         let mut next = Instant::now() + TELLING;
         while !checking.is_finished() {
             thread::sleep(Duration::from_millis(2));
-            if listening && Instant::now() >= next {
+            if listening.load(Ordering::Relaxed) && Instant::now() >= next {
                 let (done, of) = (done.load(Ordering::Relaxed), of.load(Ordering::Relaxed));
-                listening = tell(&Reply::Progress { done, of }).is_ok();
+                listening.store(tell(&Reply::Progress { done, of }).is_ok(), Ordering::Relaxed);
                 next = Instant::now() + TELLING;
             }
         }

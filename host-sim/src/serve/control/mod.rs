@@ -55,6 +55,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// What the file system below has left.
     pub room: Arc<Room>,
+    /// Taken by whoever checks the pool.
+    pub checks: Arc<Mutex<()>>,
 }
 
 /// The server's end: threads that answer commands until it is stopped.

@@ -46,18 +46,15 @@ impl Exports {
         Ok(self.backend.shared.look(|pool| pool.find(name))?.map(|found| found.id))
     }
 
-    /// Every name, and the layer that it stands for.
+    /// Every name, and the layer that it stands for, until `found` has seen enough.
     ///
     /// # Errors
     /// The pool's.
-    pub fn each(&self, found: &mut dyn FnMut(&str, LayerId)) -> Outcome<()> {
-        self.aliases.iter().for_each(|(name, layer)| found(name, *layer));
-        self.each_layer(&mut |layer| {
-            if !self.aliases.contains_key(&*layer.name) {
-                found(&layer.name, layer.id);
-            }
-            true
-        })
+    pub fn each(&self, found: &mut dyn FnMut(&str, LayerId) -> bool) -> Outcome<()> {
+        if !self.aliases.iter().all(|(name, layer)| found(name, *layer)) {
+            return Ok(());
+        }
+        self.each_layer(&mut |layer| self.aliases.contains_key(&*layer.name) || found(&layer.name, layer.id))
     }
 
     /// A layer for a client; `None` if it is gone.

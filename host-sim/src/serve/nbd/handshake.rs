@@ -28,6 +28,8 @@ const DATA: u32 = 64 << 10;
 const ABSURD: u32 = 1 << 20;
 /// Options of one client, at most.
 const OPTIONS: usize = 100_000;
+/// Bytes of a list that are sent at once.
+const LISTED: usize = 64 << 10;
 /// Contexts that one client can choose, and queries in one option.
 const CONTEXTS: usize = 64;
 /// The largest request, as clients are told.
@@ -202,13 +204,19 @@ impl<'a, C: Channel> Handshake<'a, C> {
         if !data.is_empty() {
             return self.answer(option::LIST, reply::ERR_INVALID, "it takes no data");
         }
-        let mut out = Vec::new();
-        let listed = self.exports.each(&mut |name, layer| {
-            let text = self.exports.description(layer);
+        let (exports, mut out, mut sent) = (self.exports, Vec::new(), Ok(()));
+        let listed = exports.each(&mut |name, layer| {
+            let text = exports.description(layer);
             let parts: [&[u8]; 3] = [&length_of(name), name.as_bytes(), text.as_bytes()];
             option_reply(&mut out, option::LIST, reply::SERVER, &parts);
+            if out.len() >= LISTED {
+                sent = self.send(&out);
+                out.clear();
+            }
+            sent.is_ok()
         });
         listed.map_err(io::Error::other)?;
+        sent?;
         self.send(&out)?;
         self.answer(option::LIST, reply::ACK, "")
     }
