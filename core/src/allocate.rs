@@ -12,7 +12,7 @@ use crate::{
     device::BlockDevice,
     error::{Error, Object},
     format::{SPARES, SpaceEntry},
-    store::{Outcome, Store},
+    store::{Outcome, Stop, Store},
 };
 
 #[cfg(feature = "async")]
@@ -26,7 +26,7 @@ const SPARES_FULL: usize = 18;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// The first run of free blocks of the durable space map in `from..to`: first block, length. A run ends with its bitmap.
-    pub(crate) fn free_run(&mut self, from: u64, to: u64) -> Outcome<Option<(u64, u64)>, D> {
+    pub(crate) fn free_run(&mut self, from: u64, to: u64) -> Outcome<Option<(u64, u64)>> {
         let mut at = from;
         while at < to {
             let (slot, end) = self.space_leaf(at)?;
@@ -52,7 +52,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The bitmap that has this block's bit, in the durable space map, and the block up to which the answer holds.
-    fn space_leaf(&mut self, block: u64) -> Outcome<(Leaf, u64), D> {
+    fn space_leaf(&mut self, block: u64) -> Outcome<(Leaf, u64)> {
         let group = block >> self.layout.group_shift();
         let mut entry = self.durable.space;
         for level in (0..=self.layout.levels()).rev() {
@@ -75,7 +75,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Fills the window: searches on from where it stands until it has extents of one bitmap, or is once around.
-    pub(crate) fn refill(&mut self) -> Outcome<(), D> {
+    pub(crate) fn refill(&mut self) -> Outcome<()> {
         let total = self.layout.total;
         while self.window.searched < total && self.window.is_empty() {
             let start = self.window.start;
@@ -93,7 +93,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Takes in a run, and others of the same bitmap behind it.
-    fn refill_group(&mut self, first: (u64, u64), end: u64) -> Outcome<(), D> {
+    fn refill_group(&mut self, first: (u64, u64), end: u64) -> Outcome<()> {
         let mut found = Some(first);
         while let Some((first, length)) = found {
             if !self.window.add(first, length) {
@@ -111,22 +111,22 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Gives out up to `most` neighbouring free blocks.
-    pub(crate) fn allocate(&mut self, most: u64) -> Outcome<(u64, u64), D> {
+    pub(crate) fn allocate(&mut self, most: u64) -> Outcome<(u64, u64)> {
         if self.window.is_empty() {
             self.refill()?;
         }
-        self.window.take(most).ok_or(Error::NoSpace { missing: 1 })
+        self.window.take(most).ok_or_else(|| self.stop(Error::NoSpace { missing: 1 }))
     }
 
     /// A block for a new node of a map, marked as used.
-    pub(crate) fn allocate_node(&mut self) -> Outcome<u64, D> {
+    pub(crate) fn allocate_node(&mut self) -> Outcome<u64> {
         let (block, _) = self.allocate(1)?;
         self.space_mark(block, true)?;
         Ok(block)
     }
 
     /// A block for the catalog: a spare if there is one.
-    pub(crate) fn allocate_catalog(&mut self) -> Outcome<u64, D> {
+    pub(crate) fn allocate_catalog(&mut self) -> Outcome<u64> {
         match self.sb.spares.pop() {
             Some(block) => {
                 self.check_pointer(Object::Superblock, block)?;
@@ -138,7 +138,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Frees a block of the catalog: it becomes a spare if there is room.
-    pub(crate) fn release_catalog(&mut self, block: u64) -> Outcome<(), D> {
+    pub(crate) fn release_catalog(&mut self, block: u64) -> Outcome<()> {
         if self.sb.spares.len() + self.spares_next.len() < SPARES {
             self.check_pointer(Object::Catalog, block)?;
             self.spares_next.push(block);
@@ -150,7 +150,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Takes more spares when there are few. Costs the space map's nodes, so it is done where those are written anyway or the
     /// operation itself writes little.
-    pub(crate) fn refill_spares(&mut self) -> Outcome<(), D> {
+    pub(crate) fn refill_spares(&mut self) -> Outcome<()> {
         let have = self.sb.spares.len() + self.spares_next.len();
         // While the pool grows, the durable map is of another shape than the layout in force.
         if have >= SPARES_LOW || self.sb.total != self.durable.total {
@@ -163,8 +163,8 @@ impl<D: BlockDevice> Store<'_, D> {
             }
             let block = match self.allocate(1) {
                 Ok((block, _)) => block,
-                Err(Error::NoSpace { .. }) => break,
-                Err(error) => return Err(error),
+                Err(Stop) if matches!(self.failure, Error::NoSpace { .. }) => break,
+                Err(Stop) => return Err(Stop),
             };
             self.space_mark(block, true)?;
             self.sb.free += 1;
@@ -247,17 +247,15 @@ mod tests {
     fn sweep(pool: &mut Pool<'_, RamDisk<'_>>, start: usize, most: u64) -> std::vec::Vec<usize> {
         let mut given = std::vec::Vec::new();
         pool.store.window.restart(start as u64);
-        loop {
-            match pool.store.allocate(most) {
-                Ok((first, count)) => {
-                    assert!(count > 0 && count <= most && given.len() < TOTAL, "{count} blocks from {first}");
-                    given.extend((first..first + count).map(index));
-                }
-                Err(Error::NoSpace { .. }) => break,
-                Err(error) => panic!("{error:?}"),
-            }
+        while let Ok((first, count)) = pool.store.allocate(most) {
+            assert!(count > 0 && count <= most && given.len() < TOTAL, "{count} blocks from {first}");
+            given.extend((first..first + count).map(index));
         }
-        assert!(matches!(pool.store.allocate(1), Err(Error::NoSpace { .. })), "and there is none a second time");
+        for again in [false, true] {
+            assert!(matches!(pool.store.failure, Error::NoSpace { .. }), "{:?}, again: {again}", pool.store.failure);
+            pool.store.failure = Error::NotAPool;
+            assert!(pool.store.allocate(1).is_err(), "and there is none a second time");
+        }
         given
     }
 

@@ -4,8 +4,8 @@ use crate::{
     device::BlockDevice,
     error::{Error, Object},
     format::Layer,
-    store::{Outcome, Store, damaged},
-    types::{Attributes, LayerFlags, LayerId, LayerKind, Name},
+    store::{Outcome, Store},
+    types::{Attributes, LayerFlags, LayerId, LayerKind},
 };
 
 #[cfg(feature = "async")]
@@ -14,7 +14,7 @@ pub(crate) mod asynch;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// Takes an attachment out of its owner's list.
-    pub(crate) fn detach(&mut self, attachment: &Layer) -> Outcome<(), D> {
+    pub(crate) fn detach(&mut self, attachment: &Layer) -> Outcome<()> {
         let mut holder = attachment.owner;
         for _ in 0..self.sb.layers {
             let mut open = self.open(holder)?;
@@ -39,7 +39,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// The number of the attachment behind this one (0: the first) in its owner's list; 0 behind the last. The list is followed from its
     /// start: if the next one was there before, it goes around in circles.
-    pub(crate) fn next_attachment(&mut self, owner: u32, after: u32) -> Outcome<u32, D> {
+    pub(crate) fn next_attachment(&mut self, owner: u32, after: u32) -> Outcome<u32> {
         let mut at = self.live_layer(owner)?.first_attachment;
         if after == 0 {
             return Ok(at);
@@ -47,7 +47,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let next = self.live_layer(after)?.next_attachment;
         for _ in 0..self.sb.layers {
             if at == 0 {
-                return Err(Error::NoSuchLayer(LayerId(after)));
+                return Err(self.no_layer(after));
             }
             if at == next {
                 break;
@@ -57,19 +57,28 @@ impl<D: BlockDevice> Store<'_, D> {
             }
             at = self.layer(at)?.next_attachment;
         }
-        Err(damaged(Object::Layer, self.record_block(after)?))
+        let block = self.record_block(after)?;
+        Err(self.damaged(Object::Layer, block))
+    }
+
+    /// The attachment behind this one (0: the first) in its owner's list.
+    pub(crate) fn attachment_behind(&mut self, owner: u32, after: u32) -> Outcome<Option<Layer>> {
+        match self.next_attachment(owner, after)? {
+            0 => Ok(None),
+            next => self.layer(next).map(Some),
+        }
     }
 
     #[inline(never)]
-    pub(crate) fn stage_body(&mut self, attributes: &Attributes<'_>, length: u64) -> Outcome<LayerId, D> {
-        let name = Name::new(attributes.name).ok_or(Error::BadName)?;
+    pub(crate) fn stage_body(&mut self, attributes: &Attributes<'_>, length: u64) -> Outcome<LayerId> {
+        let name = self.checked_name(attributes.name)?;
         self.expect_layers(1)?;
         let mut open = self.new_layer(attributes, name, LayerKind::Attachment)?;
         open.layer.flags = LayerFlags::STAGED;
         open.layer.length = length;
         open.layer.sectors = self.sector().ceil(length).max(1);
         if self.spb.ceil(open.layer.sectors) > 1 << 48 {
-            return Err(Error::BadParameter("an attachment has at most 2^48 blocks"));
+            return Err(self.stop(Error::BadParameter("an attachment has at most 2^48 blocks")));
         }
         open.layer.height = self.height_of(open.layer.sectors);
         open.layer.mount = self.mounted;
@@ -80,14 +89,14 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    pub(crate) fn attach_body(&mut self, owner: LayerId, staged: LayerId) -> Outcome<(), D> {
+    pub(crate) fn attach_body(&mut self, owner: LayerId, staged: LayerId) -> Outcome<()> {
         let holder = self.live_layer(owner.0)?;
         let attachment = self.live(staged, LayerKind::Attachment)?;
         if holder.kind == LayerKind::Attachment {
-            return Err(Error::WrongKind(owner));
+            return Err(self.stop(Error::WrongKind(owner)));
         }
         if !attachment.flags.contains(LayerFlags::STAGED) {
-            return Err(Error::WrongKind(staged));
+            return Err(self.stop(Error::WrongKind(staged)));
         }
         let mut next = holder.first_attachment;
         for _ in 0..self.sb.layers {
@@ -96,7 +105,7 @@ impl<D: BlockDevice> Store<'_, D> {
             }
             let other = self.layer(next)?;
             if other.name == attachment.name {
-                return Err(Error::NameTaken(LayerId(other.id)));
+                return Err(self.stop(Error::NameTaken(LayerId(other.id))));
             }
             next = other.next_attachment;
         }

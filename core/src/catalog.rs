@@ -10,7 +10,7 @@ use crate::{
     device::BlockDevice,
     error::{Error, Object},
     format::{Entry, Layer, RECORD_SIZE, SLOT_SIZE, height_for, height_limit},
-    store::{Outcome, Store, damaged},
+    store::{Outcome, Stop, Store},
     tally::Tally,
     tree::Tree,
     types::{LayerFlags, LayerId, LayerKind},
@@ -56,14 +56,14 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The page, if there is one.
-    fn page(&mut self, page: u64) -> Outcome<Option<Slot>, D> {
+    fn page(&mut self, page: u64) -> Outcome<Option<Slot>> {
         let (root, height) = (self.sb.catalog, self.sb.catalog_height);
         let entry = self.entry_at(root, height, 0, page, Object::Catalog)?;
         if entry.is_block() { self.load(&entry, Object::Catalog).map(Some) } else { Ok(None) }
     }
 
     /// The page, ready to be changed.
-    fn page_mut(&mut self, page: u64) -> Outcome<Slot, D> {
+    fn page_mut(&mut self, page: u64) -> Outcome<Slot> {
         while page >= self.span(self.sb.catalog_height) {
             self.raise_catalog()?;
         }
@@ -73,7 +73,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Grows the catalog so that this layer number has a page. Before any record is opened: a new root renews pages.
-    pub(crate) fn raise_catalog_for(&mut self, id: u64) -> Outcome<(), D> {
+    pub(crate) fn raise_catalog_for(&mut self, id: u64) -> Outcome<()> {
         let page = ((id + 1) * SLOT_SIZE) >> self.layout.block_shift;
         while page >= self.span(self.sb.catalog_height) {
             self.raise_catalog()?;
@@ -82,7 +82,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Puts a node on top of the catalog.
-    fn raise_catalog(&mut self) -> Outcome<(), D> {
+    fn raise_catalog(&mut self) -> Outcome<()> {
         let old = self.sb.catalog;
         self.sb.catalog_height += 1;
         if !old.is_block() {
@@ -99,12 +99,14 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    fn decode_layer(&self, slot: Slot, offset: usize) -> Outcome<Layer, D> {
+    fn decode_layer(&mut self, slot: Slot, offset: usize) -> Outcome<Layer> {
         let bytes = self.cache.bytes(slot).get(offset..offset + RECORD_SIZE);
         let layer = bytes.and_then(Layer::decode);
-        layer
-            .filter(|layer| layer.id == 0 || self.is_possible(layer))
-            .ok_or_else(|| damaged(Object::Layer, self.cache.block(slot)))
+        layer.filter(|layer| layer.id == 0 || self.is_possible(layer)).ok_or_else(|| self.damaged_page(slot))
+    }
+
+    fn damaged_page(&mut self, slot: Slot) -> Stop {
+        self.damaged(Object::Layer, self.cache.block(slot))
     }
 
     /// The record's numbers are such that arithmetic on them stays in bounds.
@@ -115,32 +117,36 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A layer's record; any kind, deleted ones too.
-    pub(crate) fn layer(&mut self, id: u32) -> Outcome<Layer, D> {
+    pub(crate) fn layer(&mut self, id: u32) -> Outcome<Layer> {
         let (page, offset) = self.record_place(id, 0);
-        let missing = Error::NoSuchLayer(LayerId(id));
         if id == 0 {
-            return Err(missing);
+            return Err(self.no_layer(id));
         }
-        let Some(slot) = self.page(page)? else { return Err(missing) };
+        let Some(slot) = self.page(page)? else { return Err(self.no_layer(id)) };
         let layer = self.decode_layer(slot, offset)?;
         match layer.id {
-            0 => Err(missing),
+            0 => Err(self.no_layer(id)),
             found if found == id => Ok(layer),
-            _ => Err(damaged(Object::Layer, self.cache.block(slot))),
+            _ => Err(self.damaged_page(slot)),
         }
     }
 
+    /// There is no layer of this number.
+    pub(crate) fn no_layer(&mut self, id: u32) -> Stop {
+        self.stop(Error::NoSuchLayer(LayerId(id)))
+    }
+
     /// The block with a layer's record, to name it in a report of damage.
-    pub(crate) fn record_block(&mut self, id: u32) -> Outcome<u64, D> {
+    pub(crate) fn record_block(&mut self, id: u32) -> Outcome<u64> {
         let (page, _) = self.record_place(id, 0);
         Ok(self.page(page)?.map_or(self.sb.catalog.block, |slot| self.cache.block(slot)))
     }
 
     /// A layer's record, if it is not deleted.
-    pub(crate) fn live_layer(&mut self, id: u32) -> Outcome<Layer, D> {
+    pub(crate) fn live_layer(&mut self, id: u32) -> Outcome<Layer> {
         let layer = self.layer(id)?;
         if layer.is_deleted() || self.is_forgotten(layer.flags, layer.mount) {
-            return Err(Error::NoSuchLayer(LayerId(id)));
+            return Err(self.no_layer(id));
         }
         Ok(layer)
     }
@@ -151,7 +157,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// What reading and writing needs to know of a live layer.
-    pub(crate) fn head(&mut self, id: LayerId) -> Outcome<Head, D> {
+    pub(crate) fn head(&mut self, id: LayerId) -> Outcome<Head> {
         if let Some(head) = self.heads.iter().find(|head| head.id == id.0) {
             return Ok(*head);
         }
@@ -171,17 +177,17 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Where a scan looks for the record of this number, page and offset; none behind the last. `left` counts down to damage.
-    fn next_place(&self, id: u32, left: &mut u64) -> Outcome<Option<(u64, usize)>, D> {
+    fn next_place(&mut self, id: u32, left: &mut u64) -> Outcome<Option<(u64, usize)>> {
         let (page, offset) = self.record_place(id, 0);
         if id >= self.sb.next_layer || page >= self.span(self.sb.catalog_height) {
             return Ok(None);
         }
-        *left = left.checked_sub(1).ok_or_else(|| damaged(Object::Catalog, self.sb.catalog.block))?;
+        *left = left.checked_sub(1).ok_or_else(|| self.damaged(Object::Catalog, self.sb.catalog.block))?;
         Ok(Some((page, offset)))
     }
 
     /// The first record at or after this number.
-    pub(crate) fn record_from(&mut self, id: u32) -> Outcome<Option<Layer>, D> {
+    pub(crate) fn record_from(&mut self, id: u32) -> Outcome<Option<Layer>> {
         let mut id = id.max(1);
         let mut left = self.catalog_limit();
         while let Some((page, offset)) = self.next_place(id, &mut left)? {
@@ -196,7 +202,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 return Ok(Some(layer));
             }
             if layer.id != 0 {
-                return Err(damaged(Object::Layer, self.cache.block(slot)));
+                return Err(self.damaged_page(slot));
             }
             id += 1;
         }
@@ -204,7 +210,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// One past the pages that are known to be missing together with this one.
-    fn empty_pages_end(&mut self, page: u64) -> Outcome<u64, D> {
+    fn empty_pages_end(&mut self, page: u64) -> Outcome<u64> {
         let (root, height) = (self.sb.catalog, self.sb.catalog_height);
         if page >= self.span(height) {
             return Ok(u64::MAX);
@@ -218,7 +224,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A record, to be changed.
-    pub(crate) fn open(&mut self, id: u32) -> Outcome<Open, D> {
+    pub(crate) fn open(&mut self, id: u32) -> Outcome<Open> {
         self.expect_layer(id)?;
         let (page, offset) = self.record_place(id, 0);
         let slot = self.page_mut(page)?;
@@ -228,9 +234,9 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A new record, with the next number.
-    pub(crate) fn open_new(&mut self) -> Outcome<Open, D> {
+    pub(crate) fn open_new(&mut self) -> Outcome<Open> {
         let id = self.sb.next_layer;
-        self.sb.next_layer = id.checked_add(1).ok_or(Error::Exhausted)?;
+        self.sb.next_layer = id.checked_add(1).ok_or_else(|| self.stop(Error::Exhausted))?;
         let (page, offset) = self.record_place(id, 0);
         let slot = self.page_mut(page)?;
         self.cache.pin(slot);
@@ -267,7 +273,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Removes a record; its page too if nothing else is on it.
-    pub(crate) fn remove(&mut self, open: &Open) -> Outcome<(), D> {
+    pub(crate) fn remove(&mut self, open: &Open) -> Outcome<()> {
         let id = open.layer.id;
         let after = Open { layer: Layer { id: 0, ..Layer::FREE }, ..*open };
         self.write_description(id, "", open.layer.description)?;
@@ -278,7 +284,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.prune_page(self.record_place(id, 0).0)
     }
 
-    fn prune_page(&mut self, page: u64) -> Outcome<(), D> {
+    fn prune_page(&mut self, page: u64) -> Outcome<()> {
         let mut tree = Tree::catalog(self.sb.catalog_height);
         self.prune(&mut tree, page, 0)?;
         if !self.sb.catalog.is_block() {
@@ -288,7 +294,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Stores a description over one of `old` bytes.
-    pub(crate) fn write_description(&mut self, id: u32, text: &str, old: u16) -> Outcome<(), D> {
+    pub(crate) fn write_description(&mut self, id: u32, text: &str, old: u16) -> Outcome<()> {
         let mut done = 0;
         let length = text.len().max(usize::from(old));
         while done < length {
@@ -305,15 +311,17 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    /// Copies a description into `buffer`; its length.
-    pub(crate) fn read_description(&mut self, layer: &Layer, buffer: &mut [u8]) -> Outcome<usize, D> {
+    /// Copies a live layer's description into `buffer`; its length.
+    pub(crate) fn description(&mut self, id: u32, buffer: &mut [u8]) -> Outcome<usize> {
+        let layer = self.live_layer(id)?;
         let length = usize::from(layer.description).min(buffer.len());
         let mut done = 0;
         while done < length {
             let (page, offset) = self.record_place(layer.id, wide(RECORD_SIZE + done));
             let part = (self.block_size() - offset).min(length - done);
             let Some(slot) = self.page(page)? else {
-                return Err(damaged(Object::Catalog, self.record_block(layer.id)?));
+                let block = self.record_block(layer.id)?;
+                return Err(self.damaged(Object::Catalog, block));
             };
             let from = self.cache.bytes(slot).get(offset..offset + part).unwrap_or(&[]);
             if let Some(to) = buffer.get_mut(done..done + from.len()) {
@@ -325,7 +333,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The layer with this name among live volumes and snapshots. Reads the whole catalog.
-    pub(crate) fn find_name(&mut self, name: &str) -> Outcome<Option<Layer>, D> {
+    pub(crate) fn find_name(&mut self, name: &str) -> Outcome<Option<Layer>> {
         let mut next = 1;
         while let Some(id) = self.next_with_name(next, name)? {
             let layer = self.layer(id)?;
@@ -338,7 +346,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The first record at or after this number that has the name; other records are not decoded.
-    fn next_with_name(&mut self, from: u32, name: &str) -> Outcome<Option<u32>, D> {
+    fn next_with_name(&mut self, from: u32, name: &str) -> Outcome<Option<u32>> {
         let mut id = from;
         let mut left = self.catalog_limit();
         while let Some((page, offset)) = self.next_place(id, &mut left)? {

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Object},
     format::Superblock,
     pool::{Pool, Result},
-    store::{Outcome, Store},
+    store::{Outcome, Stop, Store},
     types::LayerId,
 };
 
@@ -166,22 +166,20 @@ impl Checking<'_> {
         }
     }
 
-    /// Damage becomes a finding; other errors end the check.
-    fn damage<T, E>(
-        &mut self,
-        result: core::result::Result<T, Error<E>>,
-        layer: Option<LayerId>,
-    ) -> core::result::Result<Option<T>, Error<E>> {
+    /// Damage becomes a finding; any other reason to stop ends the check.
+    fn damage<T, E>(&mut self, result: Outcome<T>, why: &Error<E>, layer: Option<LayerId>) -> Outcome<Option<T>> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(Error::Corrupt { what, block }) => {
-                if self.first_pass() {
-                    self.find(&Finding::Damaged { what, block, layer });
-                }
-                Ok(None)
-            }
-            Err(error) => Err(error),
+            Err(Stop) => self.damage_found(why, layer).map(|()| None),
         }
+    }
+
+    fn damage_found<E>(&mut self, why: &Error<E>, layer: Option<LayerId>) -> Outcome<()> {
+        let &Error::Corrupt { what, block } = why else { return Err(Stop) };
+        if self.first_pass() {
+            self.find(&Finding::Damaged { what, block, layer });
+        }
+        Ok(())
     }
 
     fn mark(&mut self, block: u64) {
@@ -203,12 +201,12 @@ impl Checking<'_> {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
-    fn check_pass(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
+    fn check_pass(&mut self, run: &mut Checking<'_>) -> Outcome<()> {
         let mut totals = Totals::default();
         for at in 0..self.sb.spares.len() {
             let Some(block) = self.sb.spares.get(at) else { continue };
             let pointer = self.check_pointer(Object::Superblock, block);
-            if run.damage(pointer, None)?.is_some() {
+            if run.damage(pointer, &self.failure, None)?.is_some() {
                 run.mark(block);
                 totals.used += 1;
             }
@@ -217,7 +215,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut next = 1;
         loop {
             let found = self.record_from(next);
-            let Some(found) = run.damage(found, None)? else {
+            let Some(found) = run.damage(found, &self.failure, None)? else {
                 run.complete = false;
                 break;
             };
@@ -288,16 +286,28 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         report: &mut dyn FnMut(&Finding),
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Checked, D> {
+        let checked = self.store.check(scratch, scrub, report, progress);
+        self.store.answer(checked)
+    }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    fn check(
+        &mut self,
+        scratch: &mut [u8],
+        scrub: bool,
+        report: &mut dyn FnMut(&Finding),
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Outcome<Checked> {
         if scratch.len() < 64 {
-            return Err(Error::WorkspaceTooSmall { needed: 64 });
+            return Err(self.stop(Error::WorkspaceTooSmall { needed: 64 }));
         }
-        let store = &mut self.store;
-        if store.pending.len() > 0 && !store.read_only && !store.poisoned {
-            store.checkpoint()?;
+        if self.pending.len() > 0 && !self.read_only && !self.poisoned {
+            self.checkpoint()?;
         }
-        let (total, part) = (store.layout.total, wide(scratch.len()) * 8);
+        let (total, part) = (self.layout.total, wide(scratch.len()) * 8);
         let walks = total / part.max(1) + u64::from(!total.is_multiple_of(part.max(1)));
-        let visits = total.saturating_sub(store.sb.free).saturating_mul(walks);
+        let visits = total.saturating_sub(self.sb.free).saturating_mul(walks);
         let mut run = Checking {
             bitmap: scratch,
             report,
@@ -310,13 +320,13 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             to: 0,
             sum: Checked::default(),
         };
-        store.check_superblocks(&mut run);
-        store.check_relations(&mut run)?;
+        self.check_superblocks(&mut run);
+        self.check_relations(&mut run)?;
         while run.from < total {
             run.to = (run.from + part).min(total);
             run.bitmap.fill(0);
             run.sum.passes += 1;
-            store.check_pass(&mut run)?;
+            self.check_pass(&mut run)?;
             run.from = run.to;
         }
         Ok(run.sum)

@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Object},
     format::{Entry, MergeMode, Record, SPARES, Spares, UNIT_HEADER, Unit},
     pending::Item,
-    store::{Outcome, Store},
+    store::{Outcome, Stop, Store},
     tree::Tree,
     types::LayerFlags,
 };
@@ -47,10 +47,10 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Starts a checkpoint and applies what is pending (C1).
-    pub(crate) fn begin(&mut self) -> Outcome<(), D> {
+    pub(crate) fn begin(&mut self) -> Outcome<()> {
         self.writable()?;
         self.check_idle()?;
-        let generation = self.durable.generation.checked_add(1).ok_or(Error::Exhausted)?;
+        let generation = self.durable.generation.checked_add(1).ok_or_else(|| self.stop(Error::Exhausted))?;
         self.sb = self.durable;
         self.sb.generation = generation;
         self.spares_next = Spares::default();
@@ -65,10 +65,10 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Ends a checkpoint: commits it, or drops it if the verb failed.
-    pub(crate) fn end<T>(&mut self, result: Outcome<T, D>) -> Outcome<T, D> {
+    pub(crate) fn end<T>(&mut self, result: Outcome<T>) -> Outcome<T> {
         let result = match result {
             Ok(value) => self.commit().map(|()| value),
-            Err(error) => Err(error),
+            Err(Stop) => Err(Stop),
         };
         if result.is_err() {
             self.abort();
@@ -76,14 +76,26 @@ impl<D: BlockDevice> Store<'_, D> {
         result
     }
 
+    /// A verb of the pool's begins.
+    pub(crate) fn start(&mut self) -> Result<(), Error<D::Error>> {
+        let begun = self.begin();
+        self.answer(begun)
+    }
+
+    /// A verb of the pool's ends; what its caller is told.
+    pub(crate) fn finish<T>(&mut self, result: Outcome<T>) -> Result<T, Error<D::Error>> {
+        let ended = self.end(result);
+        self.answer(ended)
+    }
+
     /// A checkpoint with nothing but what is pending.
-    pub(crate) fn checkpoint(&mut self) -> Outcome<(), D> {
+    pub(crate) fn checkpoint(&mut self) -> Outcome<()> {
         self.begin()?;
         self.end(Ok(()))
     }
 
     /// A mount writes nothing; the first change makes what it recovered durable (M4).
-    pub(crate) fn leave_fresh(&mut self) -> Outcome<(), D> {
+    pub(crate) fn leave_fresh(&mut self) -> Outcome<()> {
         self.writable()?;
         if self.fresh { self.checkpoint() } else { Ok(()) }
     }
@@ -100,7 +112,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    fn commit(&mut self) -> Outcome<(), D> {
+    fn commit(&mut self) -> Outcome<()> {
         self.refill_spares()?;
         let freed = core::mem::take(&mut self.spares_next);
         for block in freed.iter() {
@@ -144,12 +156,12 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The flush of the device: the only one outside of mounting and formatting.
-    fn barrier(&mut self) -> Outcome<(), D> {
+    fn barrier(&mut self) -> Outcome<()> {
         self.stats.flushes += 1;
         self.device.flush().map_err(|error| self.poison("a flush", error))
     }
 
-    fn write_superblock(&mut self) -> Outcome<(), D> {
+    fn write_superblock(&mut self) -> Outcome<()> {
         let pair = u8::from(self.sb.generation % 2 == 1) * 2;
         for slot in [pair, pair + 1] {
             self.scratch.fill(0);
@@ -191,7 +203,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    fn apply_pending(&mut self) -> Outcome<(), D> {
+    fn apply_pending(&mut self) -> Outcome<()> {
         let mut i = 0;
         while let Some(first) = self.pending.get(i) {
             let mut open = self.open(first.record.layer)?;
@@ -214,7 +226,7 @@ impl<D: BlockDevice> Store<'_, D> {
         applied: &mut Applied,
         address: u64,
         entry: &Entry,
-    ) -> Outcome<(), D> {
+    ) -> Outcome<()> {
         if entry.is_block() {
             self.space_mark(entry.block, true)?;
             applied.data += 1;
@@ -237,7 +249,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Enters the counts into the layer's record, and what concerns its parent into the parent's.
     #[inline(never)]
-    pub(crate) fn settle(&mut self, open: &mut Open, tree: &Tree, applied: &Applied) -> Outcome<(), D> {
+    pub(crate) fn settle(&mut self, open: &mut Open, tree: &Tree, applied: &Applied) -> Outcome<()> {
         open.layer.data = open.layer.data.saturating_add_signed(applied.data);
         open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.nodes);
         let parent = open.layer.parent;
@@ -258,7 +270,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A child has replaced an entry of this birth: a deleted branching point that owned it may have become its last holder.
-    fn arm(&mut self, parent: u32, birth: u32) -> Outcome<(), D> {
+    fn arm(&mut self, parent: u32, birth: u32) -> Outcome<()> {
         let layer = self.layer(parent)?;
         let idle = layer.is_deleted() && !layer.flags.contains(LayerFlags::ARMED);
         if idle && layer.children > 1 && birth > layer.parent_epoch {
@@ -271,7 +283,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Makes everything durable that was written (J4).
-    pub(crate) fn flush(&mut self) -> Outcome<(), D> {
+    pub(crate) fn flush(&mut self) -> Outcome<()> {
         if let Some(flushing) = self.begin_flush()? {
             self.barrier()?;
             self.end_flush(&flushing);
@@ -280,13 +292,13 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Writes the records that are in no unit yet into this many units.
-    pub(crate) fn write_group(&mut self, units: usize, unit_size: usize) -> Outcome<(), D> {
+    pub(crate) fn write_group(&mut self, units: usize, unit_size: usize) -> Outcome<()> {
         self.refresh_checksums()?;
         self.write_units(units, unit_size)
     }
 
     /// Reads back the blocks of which a part was written after their record was made.
-    fn refresh_checksums(&mut self) -> Outcome<(), D> {
+    fn refresh_checksums(&mut self) -> Outcome<()> {
         for i in 0..self.pending.len() {
             let Some(mut item) = self.pending.get(i).filter(|item| item.unit == 0 && item.stale) else { continue };
             self.read_scratch(item.record.entry.block)?;
@@ -297,7 +309,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    fn write_units(&mut self, units: usize, unit_size: usize) -> Outcome<(), D> {
+    fn write_units(&mut self, units: usize, unit_size: usize) -> Outcome<()> {
         let capacity = Unit::capacity(unit_size);
         let mut next = 0;
         for _ in 0..units {

@@ -5,7 +5,7 @@ use crate::{
     device::BlockDevice,
     error::Object,
     pool::{Pool, Result},
-    store::{Outcome, Store, damaged},
+    store::{Outcome, Store},
     types::{Extent, LayerId},
 };
 
@@ -15,7 +15,7 @@ pub(crate) mod asynch;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// From an address on: do the layers differ there, and for how many blocks does the answer hold?
-    fn compare(&mut self, a: &Head, b: &Head, address: u64) -> Outcome<(bool, u64), D> {
+    fn compare(&mut self, a: &Head, b: &Head, address: u64) -> Outcome<(bool, u64)> {
         let pending = |store: &Self, head: &Head| store.pending.next_address(head.id, address);
         let next = match (pending(self, a), pending(self, b)) {
             (Some(a), Some(b)) => a.min(b),
@@ -52,24 +52,31 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// Changes nothing.
     pub fn diff(&mut self, a: LayerId, b: LayerId, from: u64) -> Result<Option<Extent>, D> {
-        let (of_a, of_b) = (self.store.head(a)?, self.store.head(b)?);
-        let spb = self.store.spb;
+        let found = self.store.diff(a, b, from);
+        self.store.answer(found)
+    }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    fn diff(&mut self, a: LayerId, b: LayerId, from: u64) -> Outcome<Option<Extent>> {
+        let (of_a, of_b) = (self.head(a)?, self.head(b)?);
+        let spb = self.spb;
         let end = spb.ceil(of_b.sectors);
         let mut address = from / spb;
         // As many entries as both maps can have on this device: more, and a node leads back to itself.
-        let mut left = self.store.layout.total << (self.store.fan_shift() + 1);
+        let mut left = self.layout.total << (self.fan_shift() + 1);
         while address < end {
-            let (differs, count) = self.store.compare(&of_a, &of_b, address)?;
+            let (differs, count) = self.compare(&of_a, &of_b, address)?;
             if !differs {
-                left = left.checked_sub(1).ok_or_else(|| damaged(Object::MapNode, of_b.root.block))?;
+                left = left.checked_sub(1).ok_or_else(|| self.damaged(Object::MapNode, of_b.root.block))?;
                 address = address.saturating_add(count);
                 continue;
             }
             let sector = from.max(address * spb);
-            let extent = self.store.extent(b, sector)?;
+            let extent = self.extent(b, sector)?;
             let most = spb.ceil(sector + extent.count) - address;
             let mut blocks = 1;
-            while blocks < most && self.store.compare(&of_a, &of_b, address + blocks)? == (true, 1) {
+            while blocks < most && self.compare(&of_a, &of_b, address + blocks)? == (true, 1) {
                 blocks += 1;
             }
             let count = extent.count.min((address + blocks) * spb - sector);

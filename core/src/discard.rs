@@ -4,12 +4,11 @@
 //! own block is freed by the checkpoint, older layers keep theirs. A crash leaves old content or zeros, each sector for itself.
 
 use crate::{
-    admit::{Demand, refused},
+    admit::Demand,
     catalog::Head,
     device::BlockDevice,
     format::Entry,
     pool::{Pool, Result},
-    read::check_range,
     store::{Outcome, Store},
     types::LayerId,
     write::Source,
@@ -31,13 +30,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// Each sector holds its old content or zeros.
     pub fn discard(&mut self, volume: LayerId, sector: u64, count: u64) -> Result<(), D> {
-        let head = self.store.writable_head(volume)?;
-        check_range(&head, sector, count)?;
-        self.store.leave_fresh()?;
-        let spb = self.store.spb;
-        let end = sector + count;
-        let last = if end == head.sectors { spb.ceil(end) } else { end / spb };
-        self.store.clear(volume, spb.ceil(sector), last)
+        let done = self.store.discard(volume, sector, count);
+        self.store.answer(done)
     }
 
     /// Makes every sector of the range read as zeros; whole blocks give up their space.
@@ -48,8 +42,13 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// Each sector holds its old content or zeros.
     pub fn write_zeroes(&mut self, volume: LayerId, sector: u64, count: u64) -> Result<(), D> {
+        let done = self.zero(volume, sector, count);
+        self.store.answer(done)
+    }
+
+    fn zero(&mut self, volume: LayerId, sector: u64, count: u64) -> Outcome<()> {
         let head = self.store.writable_head(volume)?;
-        check_range(&head, sector, count)?;
+        self.store.check_range(&head, sector, count)?;
         if count == 0 {
             return Ok(());
         }
@@ -72,7 +71,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 
     /// Zeroes some sectors of one block, unless it reads as zeros anyway.
-    fn zero_part(&mut self, volume: LayerId, address: u64, within: u64, sectors: u64) -> Result<(), D> {
+    fn zero_part(&mut self, volume: LayerId, address: u64, within: u64, sectors: u64) -> Outcome<()> {
         let head = self.store.head(volume)?;
         let (entry, _) = self.store.effective(&head, address)?;
         let base = entry.is_empty() && address * self.store.spb < self.store.base_sectors(&head);
@@ -84,8 +83,18 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
+    fn discard(&mut self, volume: LayerId, sector: u64, count: u64) -> Outcome<()> {
+        let head = self.writable_head(volume)?;
+        self.check_range(&head, sector, count)?;
+        self.leave_fresh()?;
+        let spb = self.spb;
+        let end = sector + count;
+        let last = if end == head.sectors { spb.ceil(end) } else { end / spb };
+        self.clear(volume, spb.ceil(sector), last)
+    }
+
     /// Removes the blocks of some addresses; holes are skipped, not walked.
-    fn clear(&mut self, volume: LayerId, first: u64, end: u64) -> Outcome<(), D> {
+    fn clear(&mut self, volume: LayerId, first: u64, end: u64) -> Outcome<()> {
         let mut address = first;
         while address < end {
             let head = self.head(volume)?;
@@ -104,7 +113,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    fn clear_one(&mut self, head: &Head, address: u64, target: Entry) -> Outcome<(), D> {
+    fn clear_one(&mut self, head: &Head, address: u64, target: Entry) -> Outcome<()> {
         let mut head = *head;
         loop {
             let known = self.pending.find(head.id, address);
@@ -117,7 +126,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 return self.note(&head, address, target, 0, growth);
             }
             if !self.make_room(&head, &demand)? {
-                return Err(refused(self.missing(&demand).max(1)));
+                return Err(self.no_space(&demand));
             }
             head = self.head(LayerId(head.id))?;
         }

@@ -4,7 +4,6 @@
 //! barrier, superblock twice, barrier. A crash leaves the tree of layers as it was, or wholly changed.
 
 use crate::{
-    admit::refused,
     bytes::wide,
     catalog::Open,
     device::BlockDevice,
@@ -24,38 +23,43 @@ pub(crate) const DESCRIPTION: usize = 767;
 impl<D: BlockDevice> Store<'_, D> {
     /// There is such a record. Apart, so that it takes no stack below what follows.
     #[inline(never)]
-    pub(crate) fn expect_layer(&mut self, id: u32) -> Outcome<(), D> {
+    pub(crate) fn expect_layer(&mut self, id: u32) -> Outcome<()> {
         self.layer(id).map(drop)
     }
 
     /// The catalog can take so many more records without growing a level in the middle of a verb.
-    pub(crate) fn expect_layers(&mut self, count: u64) -> Outcome<(), D> {
+    pub(crate) fn expect_layers(&mut self, count: u64) -> Outcome<()> {
         let last = u64::from(self.sb.next_layer) + count;
         if last > u64::from(u32::MAX) {
-            return Err(Error::Exhausted);
+            return Err(self.stop(Error::Exhausted));
         }
         self.raise_catalog_for(last)
     }
 
     /// The epoch that a layer closes; the next one begins.
-    pub(crate) fn close_epoch(&mut self) -> Outcome<u32, D> {
+    pub(crate) fn close_epoch(&mut self) -> Outcome<u32> {
         let epoch = self.sb.epoch;
-        self.sb.epoch = epoch.checked_add(1).ok_or(Error::Exhausted)?;
+        self.sb.epoch = epoch.checked_add(1).ok_or_else(|| self.stop(Error::Exhausted))?;
         Ok(epoch)
     }
 
-    fn free_name(&mut self, name: &str, but: u32) -> Outcome<Name, D> {
-        let checked = Name::new(name).ok_or(Error::BadName)?;
+    /// The text as a name, if it can be one.
+    pub(crate) fn checked_name(&mut self, name: &str) -> Outcome<Name> {
+        Name::new(name).ok_or_else(|| self.stop(Error::BadName))
+    }
+
+    fn free_name(&mut self, name: &str, but: u32) -> Outcome<Name> {
+        let checked = self.checked_name(name)?;
         match self.find_name(name)? {
-            Some(layer) if layer.id != but => Err(Error::NameTaken(LayerId(layer.id))),
+            Some(layer) if layer.id != but => Err(self.stop(Error::NameTaken(LayerId(layer.id)))),
             _ => Ok(checked),
         }
     }
 
     /// A new record with what the caller says of it.
-    pub(crate) fn new_layer(&mut self, attributes: &Attributes<'_>, name: Name, kind: LayerKind) -> Outcome<Open, D> {
+    pub(crate) fn new_layer(&mut self, attributes: &Attributes<'_>, name: Name, kind: LayerKind) -> Outcome<Open> {
         if attributes.description.len() > DESCRIPTION {
-            return Err(Error::BadName);
+            return Err(self.stop(Error::BadName));
         }
         let mut open = self.open_new()?;
         open.layer.kind = kind;
@@ -69,22 +73,22 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A verb that takes space: what is left must still hold the reserve and every promise.
-    pub(crate) fn check_room(&self) -> Outcome<(), D> {
+    pub(crate) fn check_room(&mut self) -> Outcome<()> {
         self.check_free(self.sb.free)
     }
 
     /// The same of so many free blocks.
     #[inline(never)]
-    pub(crate) fn check_free(&self, free: u64) -> Outcome<(), D> {
+    pub(crate) fn check_free(&mut self, free: u64) -> Outcome<()> {
         let needed = self.reserve() + self.sb.guaranteed;
         match needed.saturating_sub(free) {
             0 => Ok(()),
-            missing => Err(refused(missing)),
+            missing => Err(self.refused(missing)),
         }
     }
 
     /// As [`check_room`](Self::check_room), counting what merge will give back.
-    pub(crate) fn check_promises(&self) -> Outcome<(), D> {
+    pub(crate) fn check_promises(&mut self) -> Outcome<()> {
         if self.sb.guaranteed <= self.durable.guaranteed {
             return Ok(());
         }
@@ -93,13 +97,13 @@ impl<D: BlockDevice> Store<'_, D> {
         self.check_free(self.sb.free + self.sb.reclaimable + pages)
     }
 
-    pub(crate) fn live(&mut self, id: LayerId, kind: LayerKind) -> Outcome<Layer, D> {
+    pub(crate) fn live(&mut self, id: LayerId, kind: LayerKind) -> Outcome<Layer> {
         let layer = self.live_layer(id.0)?;
-        if layer.kind == kind { Ok(layer) } else { Err(Error::WrongKind(id)) }
+        if layer.kind == kind { Ok(layer) } else { Err(self.stop(Error::WrongKind(id))) }
     }
 
     /// One child of a layer takes the place of another (0: none).
-    pub(crate) fn exchange_child(&mut self, parent: u32, old: u32, new: u32) -> Outcome<(), D> {
+    pub(crate) fn exchange_child(&mut self, parent: u32, old: u32, new: u32) -> Outcome<()> {
         if parent == 0 {
             return Ok(());
         }
@@ -120,14 +124,14 @@ impl<D: BlockDevice> Store<'_, D> {
         attributes: &Attributes<'_>,
         sectors: u64,
         flags: LayerFlags,
-    ) -> Outcome<LayerId, D> {
+    ) -> Outcome<LayerId> {
         let name = self.free_name(attributes.name, 0)?;
         let blocks = self.spb.ceil(sectors);
         if blocks == 0 || blocks > 1 << 48 {
-            return Err(Error::BadParameter("a volume has from one sector to 2^48 blocks"));
+            return Err(self.stop(Error::BadParameter("a volume has from one sector to 2^48 blocks")));
         }
         if !(LayerFlags::GUARANTEED | LayerFlags::INTEGRITY).contains(flags) {
-            return Err(Error::BadParameter("a volume can be guaranteed and have integrity, nothing else"));
+            return Err(self.stop(Error::BadParameter("a volume can be guaranteed and have integrity, nothing else")));
         }
         self.expect_layers(1)?;
         let mut open = self.new_layer(attributes, name, LayerKind::Volume)?;
@@ -141,7 +145,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    pub(crate) fn snapshot_body(&mut self, of: &[SnapshotOf<'_>]) -> Outcome<LayerId, D> {
+    pub(crate) fn snapshot_body(&mut self, of: &[SnapshotOf<'_>]) -> Outcome<LayerId> {
         self.expect_layers(wide(of.len()))?;
         let first = self.sb.next_layer;
         let epoch = self.close_epoch()?;
@@ -159,12 +163,12 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Makes a new layer of a volume's present state, between the volume and its parent. The new record is open.
-    pub(crate) fn put_below(&mut self, volume: u32, mut new: Open, epoch: u32) -> Outcome<u32, D> {
+    pub(crate) fn put_below(&mut self, volume: u32, mut new: Open, epoch: u32) -> Outcome<u32> {
         let id = new.layer.id;
         let mut above = self.open(volume)?;
         if above.layer.parent_epoch >= epoch && above.layer.parent_epoch != 0 {
             // The same volume twice in one step: the two snapshots would close the same epoch.
-            return Err(Error::WrongKind(LayerId(volume)));
+            return Err(self.stop(Error::WrongKind(LayerId(volume))));
         }
         let below = above.layer;
         let root = self.entry_of(&above);
@@ -204,11 +208,11 @@ impl<D: BlockDevice> Store<'_, D> {
         snapshot: LayerId,
         time: u64,
         keep: Option<&Attributes<'_>>,
-    ) -> Outcome<Option<LayerId>, D> {
+    ) -> Outcome<Option<LayerId>> {
         let old = self.live(volume, LayerKind::Volume)?;
         let target = self.live(snapshot, LayerKind::Snapshot)?;
         if old.family != target.family {
-            return Err(Error::WrongKind(snapshot));
+            return Err(self.stop(Error::WrongKind(snapshot)));
         }
         self.expect_layers(1)?;
         let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == old.parent;
@@ -261,7 +265,7 @@ impl<D: BlockDevice> Store<'_, D> {
         snapshot: LayerId,
         attributes: &Attributes<'_>,
         guaranteed: bool,
-    ) -> Outcome<LayerId, D> {
+    ) -> Outcome<LayerId> {
         let source = self.live(snapshot, LayerKind::Snapshot)?;
         let name = self.free_name(attributes.name, 0)?;
         self.expect_layers(1)?;
@@ -284,7 +288,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    pub(crate) fn delete_body(&mut self, id: LayerId) -> Outcome<(), D> {
+    pub(crate) fn delete_body(&mut self, id: LayerId) -> Outcome<()> {
         let layer = self.live_layer(id.0)?;
         if layer.kind == LayerKind::Attachment && layer.owner != 0 {
             self.detach(&layer)?;
@@ -303,10 +307,10 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    pub(crate) fn rename_body(&mut self, id: LayerId, name: &str) -> Outcome<(), D> {
+    pub(crate) fn rename_body(&mut self, id: LayerId, name: &str) -> Outcome<()> {
         let layer = self.live_layer(id.0)?;
         if layer.kind == LayerKind::Attachment {
-            return Err(Error::WrongKind(id));
+            return Err(self.stop(Error::WrongKind(id)));
         }
         let name = self.free_name(name, id.0)?;
         let mut open = self.open(id.0)?;
@@ -316,10 +320,10 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    pub(crate) fn describe_body(&mut self, id: LayerId, text: &str) -> Outcome<(), D> {
+    pub(crate) fn describe_body(&mut self, id: LayerId, text: &str) -> Outcome<()> {
         let layer = self.live_layer(id.0)?;
         if text.len() > DESCRIPTION {
-            return Err(Error::BadName);
+            return Err(self.stop(Error::BadName));
         }
         let mut open = self.open(id.0)?;
         open.layer.description = u16::try_from(text.len()).unwrap_or(0);

@@ -6,7 +6,7 @@ use crate::{
     error::Object,
     format::Entry,
     pending::Item,
-    store::{Outcome, Store, damaged},
+    store::{Outcome, Store},
     types::LayerFlags,
 };
 
@@ -31,7 +31,7 @@ impl Run {
 
 impl<D: BlockDevice> Store<'_, D> {
     /// What an address of a layer holds now.
-    pub(crate) fn effective(&mut self, head: &Head, address: u64) -> Outcome<(Entry, Option<Item>), D> {
+    pub(crate) fn effective(&mut self, head: &Head, address: u64) -> Outcome<(Entry, Option<Item>)> {
         if let Some(item) = self.pending.find(head.id, address) {
             return Ok((item.record.entry, Some(item)));
         }
@@ -39,7 +39,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// What the tree has for an address.
-    pub(crate) fn tree_entry(&mut self, head: &Head, address: u64) -> Outcome<Entry, D> {
+    pub(crate) fn tree_entry(&mut self, head: &Head, address: u64) -> Outcome<Entry> {
         let entry = self.entry_at(head.root, head.height, 0, address, Object::MapNode)?;
         if entry.is_block() {
             self.check_pointer(Object::MapNode, entry.block)?;
@@ -53,7 +53,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The run that starts at an address, at most `most` blocks. Reads at most one node a level.
-    pub(crate) fn run(&mut self, head: &Head, address: u64, most: u64) -> Outcome<Run, D> {
+    pub(crate) fn run(&mut self, head: &Head, address: u64, most: u64) -> Outcome<Run> {
         let most = most.max(1);
         if let Some(item) = self.pending.find(head.id, address) {
             let entry = item.record.entry;
@@ -77,7 +77,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The run that starts at an address of a tree; it ends with the node at the latest.
-    pub(crate) fn tree_run(&mut self, root: Entry, height: u8, address: u64, most: u64) -> Outcome<Run, D> {
+    pub(crate) fn tree_run(&mut self, root: Entry, height: u8, address: u64, most: u64) -> Outcome<Run> {
         let end = self.span(height).max(address + 1);
         if address >= self.span(height) {
             return Ok(Run::hole(most));
@@ -108,12 +108,12 @@ impl<D: BlockDevice> Store<'_, D> {
                 return Ok(Run { entry, count, oldest });
             }
         }
-        Err(damaged(Object::MapNode, root.block))
+        Err(self.damaged(Object::MapNode, root.block))
     }
 
     /// Blocks in a row from an address on that the tree alone maps, to this block and those behind it, and that the layer owns. It may
     /// say fewer than there are.
-    pub(crate) fn owned_run(&mut self, head: &Head, address: u64, block: u64, most: u64) -> Outcome<u64, D> {
+    pub(crate) fn owned_run(&mut self, head: &Head, address: u64, block: u64, most: u64) -> Outcome<u64> {
         let alone = self.pending.next_address(head.id, address).map_or(most, |next| most.min(next - address));
         if alone == 0 {
             return Ok(0);
@@ -126,7 +126,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Nodes on the way to an address that the layer does not own yet: by so many the map grows if the entry changes.
-    pub(crate) fn path_growth(&mut self, head: &Head, address: u64) -> Outcome<u8, D> {
+    pub(crate) fn path_growth(&mut self, head: &Head, address: u64) -> Outcome<u8> {
         let limit = self.limit_of(head, address);
         let mut growth = 0;
         for level in 1..=head.height {

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Object},
     format::{Entry, Layer, MAX_HEIGHT, MergeMode, MergeState, SLOT_SIZE},
     pool::{Pool, Result},
-    store::{Outcome, Store, damaged},
+    store::{Outcome, Stop, Store},
     types::{LayerFlags, LayerId, Merge},
 };
 
@@ -82,13 +82,13 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// One step of the merge in progress, or of the next.
-    pub(crate) fn merge_step(&mut self, budget: u32) -> Outcome<Merge, D> {
+    pub(crate) fn merge_step(&mut self, budget: u32) -> Outcome<Merge> {
         self.writable()?;
         let Some(target) = self.merge_target()? else { return Ok(Merge::Idle) };
         let (id, children) = target;
         let needed = self.unit_cost(children) + self.end_cost() + self.search_cost(children);
         if needed > u64::from(budget) {
-            return Err(Error::BudgetTooSmall { needed: u32::try_from(needed).unwrap_or(u32::MAX) });
+            return Err(self.stop(Error::BudgetTooSmall { needed: u32::try_from(needed).unwrap_or(u32::MAX) }));
         }
         self.begin()?;
         let limit = u64::from(budget) - self.end_cost();
@@ -99,11 +99,11 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// The layer to work on, and the number of its children.
     #[inline(never)]
-    fn merge_target(&mut self) -> Outcome<Option<(u32, u64)>, D> {
+    fn merge_target(&mut self) -> Outcome<Option<(u32, u64)>> {
         Ok(self.find_target()?.map(|layer| (layer.id, u64::from(layer.children))))
     }
 
-    fn find_target(&mut self) -> Outcome<Option<Layer>, D> {
+    fn find_target(&mut self) -> Outcome<Option<Layer>> {
         if self.sb.merge.mode != MergeMode::None {
             return self.layer(self.sb.merge.layer).map(Some);
         }
@@ -113,8 +113,8 @@ impl<D: BlockDevice> Store<'_, D> {
         if self.sb.hint != 0 {
             match self.layer(self.sb.hint) {
                 Ok(layer) if self.can_merge(&layer) => return Ok(Some(layer)),
-                Ok(_) | Err(Error::NoSuchLayer(_)) => {}
-                Err(error) => return Err(error),
+                Err(Stop) if !matches!(self.failure, Error::NoSuchLayer(_)) => return Err(Stop),
+                _ => {}
             }
         }
         let mut next = 1;
@@ -133,7 +133,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    fn merge_body(&mut self, id: u32, budget: Budget) -> Outcome<Merge, D> {
+    fn merge_body(&mut self, id: u32, budget: Budget) -> Outcome<Merge> {
         self.bury(id)?;
         while self.affords(budget, 1) && self.drop_attachment(id)? {}
         let layer = self.layer(id)?;
@@ -151,7 +151,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A staged attachment of an earlier mount becomes a deleted layer.
-    fn bury(&mut self, id: u32) -> Outcome<(), D> {
+    fn bury(&mut self, id: u32) -> Outcome<()> {
         let layer = self.layer(id)?;
         if layer.is_deleted() {
             return Ok(());
@@ -164,7 +164,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The first attachment of a deleted layer becomes a deleted layer of its own; false if there is none.
-    fn drop_attachment(&mut self, id: u32) -> Outcome<bool, D> {
+    fn drop_attachment(&mut self, id: u32) -> Outcome<bool> {
         let attachment = self.layer(id)?.first_attachment;
         if attachment == 0 {
             return Ok(false);
@@ -182,10 +182,11 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(true)
     }
 
-    fn merge_into_child(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge, D> {
+    fn merge_into_child(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge> {
         let child = if layer.children == 1 { Some(self.layer(layer.child_xor)?) } else { None };
         if child.is_some_and(|child| child.height < layer.height || child.parent != layer.id) || layer.children > 1 {
-            return Err(damaged(Object::Layer, self.record_block(layer.id)?));
+            let block = self.record_block(layer.id)?;
+            return Err(self.damaged(Object::Layer, block));
         }
         let (done, freed) = self.merge_walk(layer, child.as_ref(), budget)?;
         let mut open = self.open(layer.id)?;
@@ -200,7 +201,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The child takes over what is left, and the layer's place.
-    fn merge_finish(&mut self, layer: &Layer, child: Option<&Layer>, left: Freed) -> Outcome<(), D> {
+    fn merge_finish(&mut self, layer: &Layer, child: Option<&Layer>, left: Freed) -> Outcome<()> {
         let heir = child.map_or(0, |child| child.id);
         crate::logging::event!(info, "layer {} merged into {}", layer.id, heir);
         if let Some(child) = child {
@@ -233,7 +234,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Walks the layer's map beside the child's from the front on: true when the end is reached.
-    fn merge_walk(&mut self, layer: &Layer, child: Option<&Layer>, budget: Budget) -> Outcome<(bool, Freed), D> {
+    fn merge_walk(&mut self, layer: &Layer, child: Option<&Layer>, budget: Budget) -> Outcome<(bool, Freed)> {
         let end = self.span(layer.height);
         let mut freed = Freed::default();
         while self.sb.merge.front < end && layer.root.is_block() {
@@ -252,7 +253,7 @@ impl<D: BlockDevice> Store<'_, D> {
         child: Option<&Layer>,
         budget: Budget,
         freed: &mut Freed,
-    ) -> Outcome<(), D> {
+    ) -> Outcome<()> {
         let front = self.sb.merge.front;
         let limit = layer.parent_epoch;
         let mut path: heapless::Vec<u64, MAX_HEIGHT> = heapless::Vec::new();
@@ -294,14 +295,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Frees the data blocks of a lowest node, from the front on, as far as the budget goes.
-    fn merge_leaf(
-        &mut self,
-        slot: Slot,
-        peer: &Entry,
-        limit: u32,
-        budget: Budget,
-        freed: &mut Freed,
-    ) -> Outcome<(), D> {
+    fn merge_leaf(&mut self, slot: Slot, peer: &Entry, limit: u32, budget: Budget, freed: &mut Freed) -> Outcome<()> {
         self.cache.pin(slot);
         let peer_slot = if peer.is_block() { Some(self.load(peer, Object::MapNode)?) } else { None };
         if let Some(slot) = peer_slot {
@@ -343,6 +337,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// The step is done or not; no layer's content changes either way.
     pub fn merge_step(&mut self, budget: u32) -> Result<Merge, D> {
-        self.store.merge_step(budget)
+        let done = self.store.merge_step(budget);
+        self.store.answer(done)
     }
 }

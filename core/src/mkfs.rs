@@ -13,6 +13,7 @@ use crate::{
         VERSION,
     },
     mount::{needed_for, read_superblocks},
+    pool::Result,
     store::{Outcome, Store},
 };
 
@@ -58,7 +59,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         workspace: &'w mut [u8],
         options: &FormatOptions,
         base: BaseIdentity,
-    ) -> Outcome<(), D> {
+    ) -> Result<(), D> {
         let geometry = device.geometry();
         if geometry.read_only {
             return Err(Error::ReadOnly);
@@ -79,14 +80,19 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             }
         }
         let mut store = Self::new(device, workspace, &sb, options.checksum, needed, 1)?;
-        store.wipe(block_size)?;
-        store.fresh = false;
-        store.window.restart(0);
-        store.checkpoint()
+        let done = store.make_empty(block_size);
+        store.answer(done)
+    }
+
+    fn make_empty(&mut self, block_size: usize) -> Outcome<()> {
+        self.wipe(block_size)?;
+        self.fresh = false;
+        self.window.restart(0);
+        self.checkpoint()
     }
 
     /// Makes sure that nothing of an older pool is left in any slot or unit (M5).
-    fn wipe(&mut self, block_size: usize) -> Outcome<(), D> {
+    fn wipe(&mut self, block_size: usize) -> Outcome<()> {
         // Slots of pools with other block sizes lie at other places; what is there may be the data of a pool that is still whole.
         for shift in 9..=16 {
             for slot in 0..SUPERBLOCKS {
@@ -101,21 +107,25 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 }
                 bytes.fill(0);
                 self.stats.writes += 1;
-                self.device.write(sector, bytes).map_err(Error::Device)?;
+                self.device.write(sector, bytes).map_err(|error| self.unread(error))?;
             }
         }
         self.scratch.fill(0);
         // The journal of an old pool goes only when no superblock can lead to it any more.
-        self.device.flush().map_err(Error::Device)?;
+        self.device.flush().map_err(|error| self.unread(error))?;
         for block in 0..GROUP_START + self.layout.journal_blocks {
             self.write_scratch(block)?;
         }
-        self.device.flush().map_err(Error::Device)
+        self.device.flush().map_err(|error| self.unread(error))
     }
 }
 
 /// The superblock of an empty pool.
-fn plan<E>(geometry: &Geometry, options: &FormatOptions, base: BaseIdentity) -> Result<Superblock, Error<E>> {
+fn plan<E>(
+    geometry: &Geometry,
+    options: &FormatOptions,
+    base: BaseIdentity,
+) -> core::result::Result<Superblock, Error<E>> {
     let block_size = options.block_size;
     if !block_size.is_power_of_two() || !(512..=65_536).contains(&block_size) {
         return Err(Error::BadParameter("the block size must be a power of two from 512 to 65536"));

@@ -18,7 +18,8 @@ use crate::{
     logging::event,
     mkfs::FormatOptions,
     pending::{PENDING_ITEM, Pending},
-    store::{Outcome, Store, damaged},
+    pool::Result,
+    store::{Store, damaged},
     types::Stats,
     window::Window,
 };
@@ -101,7 +102,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         checksum: Checksum,
         needed: usize,
         base_alignment: u32,
-    ) -> Outcome<Self, D> {
+    ) -> Result<Self, D> {
         let geometry = device.geometry();
         let block_size = 1usize << sb.block_shift;
         let alignment = alignment_of(&geometry)?.max(index(u64::from(base_alignment)));
@@ -142,6 +143,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             growth: 0,
             reserve_used: 0,
             held: crate::transfer::Held::default(),
+            failure: Error::NotAPool,
             #[cfg(feature = "async")]
             entered: None,
             heads: heapless::Deque::new(),
@@ -157,7 +159,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         workspace: &'w mut [u8],
         options: &MountOptions,
         base_alignment: u32,
-    ) -> Outcome<Self, D> {
+    ) -> Result<Self, D> {
         let geometry = device.geometry();
         if !geometry.read_only {
             device.flush().map_err(Error::Device)?;
@@ -169,7 +171,8 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         store.stats.flushes = 1;
         store.read_only = options.read_only || geometry.read_only;
         store.window.restart(store.sb.cursor);
-        store.recover()?;
+        let recovered = store.recover();
+        store.answer(recovered)?;
         event!(
             info,
             "mounted: generation {}, {} records from the journal, {} blocks free, read-only: {}",
@@ -183,7 +186,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
 }
 
 /// What a device wants of its buffers in memory.
-fn alignment_of<E>(geometry: &Geometry) -> Result<usize, Error<E>> {
+fn alignment_of<E>(geometry: &Geometry) -> core::result::Result<usize, Error<E>> {
     match geometry.alignment.max(1) {
         alignment if alignment.is_power_of_two() => Ok(index(u64::from(alignment))),
         _ => Err(Error::BadParameter("the alignment that a device wants of its buffers must be a power of two")),
@@ -191,7 +194,7 @@ fn alignment_of<E>(geometry: &Geometry) -> Result<usize, Error<E>> {
 }
 
 /// Bytes in a sector, if that is possible.
-fn sector_of<E>(geometry: &Geometry) -> Result<usize, Error<E>> {
+fn sector_of<E>(geometry: &Geometry) -> core::result::Result<usize, Error<E>> {
     match geometry.sector_size {
         size if size.is_power_of_two() && (512..=65_536).contains(&size) => Ok(index(u64::from(size))),
         _ => Err(Error::BadParameter("the sector size of a device must be a power of two from 512 to 65536")),
@@ -203,7 +206,7 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
     device: &mut D,
     workspace: &mut [u8],
     checksum: Checksum,
-) -> Outcome<Superblock, D> {
+) -> Result<Superblock, D> {
     let geometry = device.geometry();
     let sector = sector_of(&geometry)?;
     let length = sector.max(SUPERBLOCK_SIZE);
@@ -255,7 +258,7 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
 }
 
 /// Everything that later arithmetic relies on.
-fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) -> Result<(), Error<E>> {
+fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) -> core::result::Result<(), Error<E>> {
     let (major, minor) = sb.version;
     if major != VERSION.0 {
         return Err(Error::UnsupportedVersion { major, minor });
@@ -316,7 +319,7 @@ pub(crate) fn identify<B: BlockDevice>(
     buffer: &mut [u8],
     sector_size: u32,
     checksum: Checksum,
-) -> Outcome<BaseIdentity, B> {
+) -> Result<BaseIdentity, B> {
     let geometry = base.geometry();
     if geometry.sectors == 0 {
         return Ok(BaseIdentity::default());

@@ -8,7 +8,7 @@ use crate::{
     format::BaseIdentity,
     mkfs::FormatOptions,
     mount::{MountOptions, identify},
-    store::Store,
+    store::{Outcome, Store},
     types::{Merge, Space, Stats},
 };
 
@@ -139,8 +139,14 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     /// # Power loss
     /// As [`flush`](Self::flush).
     pub fn unmount(mut self) -> Result<D, D> {
+        let done = self.wind_up();
+        self.store.answer(done)?;
+        Ok(self.store.device)
+    }
+
+    fn wind_up(&mut self) -> Outcome<()> {
         if self.store.poisoned {
-            return Err(Error::Poisoned);
+            return Err(self.store.stop(Error::Poisoned));
         }
         self.store.check_idle()?;
         if !self.store.read_only && (!self.store.fresh || self.store.pending.len() > 0) {
@@ -150,7 +156,7 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
                 self.store.flush()?;
             }
         }
-        Ok(self.store.device)
+        Ok(())
     }
 
     /// Gives the device back as it is: what was not flushed may be lost.
@@ -182,7 +188,8 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
         if self.store.read_only {
             return Ok(());
         }
-        self.store.flush()
+        let done = self.store.flush();
+        self.store.answer(done)
     }
 
     /// Brings what is pending into the trees and empties the journal.
@@ -193,7 +200,8 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     /// # Power loss
     /// As [`flush`](Self::flush).
     pub fn checkpoint(&mut self) -> Result<(), D> {
-        self.store.checkpoint()
+        let done = self.store.checkpoint();
+        self.store.answer(done)
     }
 
     /// The pool's space at this moment. Needs no device operation.
@@ -272,21 +280,8 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     /// # Power loss
     /// The pool has the old size or the new one.
     pub fn grow(&mut self) -> Result<u64, D> {
-        self.store.begin()?;
-        let result = self.store.grow_body();
-        let old = self.store.layout;
-        if let Ok(total) = result {
-            self.store.layout.total = total;
-        }
-        let result = self.store.end(result);
-        match &result {
-            Ok(total) if *total > old.total => {
-                crate::logging::event!(info, "grown from {} to {} blocks", old.total, *total);
-            }
-            Ok(_) => {}
-            Err(_) => self.store.layout = old,
-        }
-        result
+        let total = self.store.grow();
+        self.store.answer(total)
     }
 
     /// Tells the device which blocks are free, from a block on, for about `budget` device operations; the block to go on from.
@@ -297,13 +292,32 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     /// # Power loss
     /// Changes nothing that a volume can see.
     pub fn discard_free(&mut self, from: u64, budget: u32) -> Result<Option<u64>, D> {
-        self.store.discard_free(from, budget)
+        let next = self.store.discard_free(from, budget);
+        self.store.answer(next)
     }
 }
 
 impl<D: BlockDevice> Store<'_, D> {
+    fn grow(&mut self) -> Outcome<u64> {
+        self.begin()?;
+        let result = self.grow_body();
+        let old = self.layout;
+        if let Ok(total) = result {
+            self.layout.total = total;
+        }
+        let result = self.end(result);
+        match result {
+            Ok(total) if total > old.total => {
+                crate::logging::event!(info, "grown from {} to {} blocks", old.total, total);
+            }
+            Ok(_) => {}
+            Err(_) => self.layout = old,
+        }
+        result
+    }
+
     /// The larger total; the space map's new nodes need no writing, its entries' counts do.
-    fn grow_body(&mut self) -> Result<u64, D> {
+    fn grow_body(&mut self) -> Outcome<u64> {
         let old = self.layout;
         let sectors = self.device.geometry().sectors;
         let layout = crate::format::Layout { total: (sectors / self.spb).min(1 << 48), ..old };
@@ -316,7 +330,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(layout.total)
     }
 
-    fn discard_free(&mut self, from: u64, budget: u32) -> Result<Option<u64>, D> {
+    fn discard_free(&mut self, from: u64, budget: u32) -> Outcome<Option<u64>> {
         self.writable()?;
         if !self.device.geometry().discard {
             return Ok(None);
@@ -330,7 +344,7 @@ impl<D: BlockDevice> Store<'_, D> {
             let Some((first, count)) = self.free_run(at, self.layout.total)? else {
                 return self.flush().map(|()| None);
             };
-            self.device.discard(first * self.spb, count * self.spb).map_err(Error::Device)?;
+            self.device.discard(first * self.spb, count * self.spb).map_err(|error| self.unread(error))?;
             at = first + count;
             left -= 1;
         }
@@ -344,10 +358,10 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Sectors in a buffer; an error if it is not a whole number of them.
-    pub(crate) fn sectors_in(&self, buffer: &[u8], layer_sectors: u64) -> Result<u64, D> {
+    pub(crate) fn sectors_in(&mut self, buffer: &[u8], layer_sectors: u64) -> Outcome<u64> {
         let (bytes, sector) = (wide(buffer.len()), self.sector());
         if bytes % sector != 0 {
-            return Err(Error::OutOfRange { sectors: layer_sectors });
+            return Err(self.stop(Error::OutOfRange { sectors: layer_sectors }));
         }
         Ok(bytes / sector)
     }

@@ -8,7 +8,7 @@ use crate::{
     format::Entry,
     locate::Run,
     pool::{Pool, Result},
-    store::{Store, damaged},
+    store::{Outcome, Store},
     types::{Extent, ExtentKind, LayerId, LayerKind},
 };
 
@@ -28,9 +28,14 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// Changes nothing.
     pub fn read(&mut self, layer: LayerId, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
+        let done = self.read_sectors(layer, sector, buffer);
+        self.store.answer(done)
+    }
+
+    fn read_sectors(&mut self, layer: LayerId, sector: u64, buffer: &mut [u8]) -> Outcome<()> {
         let head = self.store.head(layer)?;
         let count = self.store.sectors_in(buffer, head.sectors)?;
-        check_range(&head, sector, count)?;
+        self.store.check_range(&head, sector, count)?;
         let spb = self.store.spb;
         let mut done = 0;
         while done < count {
@@ -48,7 +53,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 
     /// Reads a part of one run; `sector` is where it starts in the layer.
-    fn read_run(&mut self, head: &Head, run: &Run, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
+    fn read_run(&mut self, head: &Head, run: &Run, sector: u64, buffer: &mut [u8]) -> Outcome<()> {
         if run.entry.is_empty() && self.store.base_sectors(head) > sector {
             return self.read_base(sector, buffer);
         }
@@ -64,7 +69,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 
     /// Block by block through the scratch buffer: with a checksum to verify, or for memory that the device cannot take.
-    fn read_blocks(&mut self, head: &Head, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
+    fn read_blocks(&mut self, head: &Head, sector: u64, buffer: &mut [u8]) -> Outcome<()> {
         let store = &mut self.store;
         let (spb, size) = (store.spb, store.sector_size);
         let total = wide(buffer.len() / size.max(1));
@@ -75,7 +80,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             let (entry, _) = store.effective(head, address)?;
             store.read_scratch(entry.block)?;
             if head.has_integrity() && (store.checksum)(0, store.scratch) != entry.crc {
-                return Err(damaged(Object::Data, entry.block));
+                return Err(store.damaged(Object::Data, entry.block));
             }
             let from = store.scratch.get(index(within) * size..index(within + sectors) * size).unwrap_or(&[]);
             if let Some(to) = buffer.get_mut(index(done) * size..index(done + sectors) * size) {
@@ -87,7 +92,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 
     /// The base device's content, zeros behind its end; through the scratch buffer for memory that a device cannot take.
-    pub(crate) fn read_base(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
+    pub(crate) fn read_base(&mut self, sector: u64, buffer: &mut [u8]) -> Outcome<()> {
         let there = self.store.sb.base.sectors.saturating_sub(sector);
         let bytes = self.store.bytes_of(there).min(buffer.len());
         let (from_base, rest) = split(buffer, bytes);
@@ -96,25 +101,27 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             return Ok(());
         }
         if self.store.is_aligned(from_base) {
-            return self.base.read(sector, from_base).map_err(Error::Device);
+            return self.base.read(sector, from_base).map_err(|error| self.store.unread(error));
         }
         let spb = self.store.spb;
         for (first, part) in
             (sector..).step_by(index(spb.get()).max(1)).zip(from_base.chunks_mut(self.store.block_size()))
         {
             let from = self.store.scratch.get_mut(..part.len()).unwrap_or(&mut []);
-            self.base.read(first, from).map_err(Error::Device)?;
+            if let Err(error) = self.base.read(first, from) {
+                return Err(self.store.unread(error));
+            }
             copy(part, from);
         }
         Ok(())
     }
 
     /// The content of a whole block, into the scratch buffer.
-    pub(crate) fn compose(&mut self, head: &Head, address: u64, entry: &Entry) -> Result<(), D> {
+    pub(crate) fn compose(&mut self, head: &Head, address: u64, entry: &Entry) -> Outcome<()> {
         if entry.is_block() {
             self.store.read_scratch(entry.block)?;
             if head.has_integrity() && (self.store.checksum)(0, self.store.scratch) != entry.crc {
-                return Err(damaged(Object::Data, entry.block));
+                return Err(self.store.damaged(Object::Data, entry.block));
             }
             return Ok(());
         }
@@ -124,7 +131,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         if entry.is_empty() && there > 0 {
             let bytes = self.store.bytes_of(there).min(self.store.scratch.len());
             let part = self.store.scratch.get_mut(..bytes).unwrap_or(&mut []);
-            self.base.read(first, part).map_err(Error::Device)?;
+            self.base.read(first, part).map_err(|error| self.store.unread(error))?;
         }
         Ok(())
     }
@@ -139,7 +146,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// Changes nothing.
     pub fn extent(&mut self, layer: LayerId, sector: u64) -> Result<Extent, D> {
-        self.store.extent(layer, sector)
+        let found = self.store.extent(layer, sector);
+        self.store.answer(found)
     }
 }
 
@@ -150,9 +158,9 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The extent of a layer that begins at `sector`.
-    pub(crate) fn extent(&mut self, layer: LayerId, sector: u64) -> Result<Extent, D> {
+    pub(crate) fn extent(&mut self, layer: LayerId, sector: u64) -> Outcome<Extent> {
         let head = self.head(layer)?;
-        check_range(&head, sector, 1)?;
+        self.check_range(&head, sector, 1)?;
         let spb = self.spb;
         let (address, within) = (sector / spb, sector % spb);
         let run = self.run(&head, address, spb.ceil(head.sectors) - address)?;
@@ -166,12 +174,12 @@ impl<D: BlockDevice> Store<'_, D> {
         };
         Ok(Extent { sector, count, kind })
     }
-}
 
-/// The range lies inside the layer.
-pub(crate) fn check_range<E>(head: &Head, sector: u64, count: u64) -> core::result::Result<(), Error<E>> {
-    match sector.checked_add(count) {
-        Some(end) if end <= head.sectors => Ok(()),
-        _ => Err(Error::OutOfRange { sectors: head.sectors }),
+    /// The range lies inside the layer.
+    pub(crate) fn check_range(&mut self, head: &Head, sector: u64, count: u64) -> Outcome<()> {
+        match sector.checked_add(count) {
+            Some(end) if end <= head.sectors => Ok(()),
+            _ => Err(self.stop(Error::OutOfRange { sectors: head.sectors })),
+        }
     }
 }

@@ -6,10 +6,10 @@
 
 use crate::{
     device::BlockDevice,
-    error::{Error, Object},
+    error::Object,
     format::{GROUP_START, Record, UNIT_HEADER, Unit},
     pending::Item,
-    store::{Outcome, Store, damaged},
+    store::{Outcome, Store},
 };
 
 #[cfg(feature = "async")]
@@ -18,7 +18,7 @@ pub(crate) mod asynch;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// Reads the journal into the pending table (J5 to J9).
-    pub(crate) fn recover(&mut self) -> Outcome<(), D> {
+    pub(crate) fn recover(&mut self) -> Outcome<()> {
         let mut valid = 0;
         let mut proven = 0;
         let mut position = 0;
@@ -29,7 +29,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 continue;
             };
             if unit.generation > self.sb.generation {
-                return Err(damaged(Object::Superblock, 0));
+                return Err(self.damaged(Object::Superblock, 0));
             }
             if unit.generation < self.sb.generation {
                 sound = false;
@@ -37,7 +37,7 @@ impl<D: BlockDevice> Store<'_, D> {
             }
             if unit.sequence != place + 1 {
                 // It was written here instead of elsewhere, perhaps over a unit that was durable.
-                return Err(damaged(Object::Journal, GROUP_START));
+                return Err(self.damaged(Object::Journal, GROUP_START));
             }
             position = self.furthest(&unit, position);
             if sound {
@@ -45,7 +45,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 proven = proven.max(unit.mark);
             } else if unit.mark > valid {
                 // A unit that was durable when this one was written is not valid: damage, not a torn tail.
-                return Err(damaged(Object::Journal, GROUP_START));
+                return Err(self.damaged(Object::Journal, GROUP_START));
             }
         }
         for place in 0..valid {
@@ -62,11 +62,13 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A unit of this pool, in the scratch buffer.
-    fn read_unit(&mut self, place: u32) -> Outcome<Option<Unit>, D> {
+    fn read_unit(&mut self, place: u32) -> Outcome<Option<Unit>> {
         let sector = self.unit_sector(place);
         let bytes = self.scratch.get_mut(..1 << self.sb.unit_shift).unwrap_or(&mut []);
         self.stats.reads += 1;
-        self.device.read(sector, bytes).map_err(Error::Device)?;
+        if let Err(error) = self.device.read(sector, bytes) {
+            return Err(self.unread(error));
+        }
         Ok(Unit::decode(bytes, self.checksum).filter(|unit| unit.uuid == self.sb.uuid))
     }
 
@@ -83,11 +85,11 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Takes in the records of a valid unit: all of them if it is proven, else those whose data is there. False if the unit of an
     /// unproven place is another one at this second look: its sector was being written when the power went.
-    fn replay(&mut self, place: u32, proven: u32) -> Outcome<bool, D> {
+    fn replay(&mut self, place: u32, proven: u32) -> Outcome<bool> {
         let generation = self.sb.generation;
         let same = |unit: &Unit| unit.generation == generation && unit.sequence == place + 1;
         let Some(unit) = self.read_unit(place)?.filter(same) else {
-            return if place < proven { Err(damaged(Object::Journal, GROUP_START)) } else { Ok(false) };
+            return if place < proven { Err(self.damaged(Object::Journal, GROUP_START)) } else { Ok(false) };
         };
         for i in 0..usize::from(unit.count) {
             let record = Record::decode(self.scratch, UNIT_HEADER + i * Record::SIZE);
@@ -98,24 +100,25 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(true)
     }
 
-    fn data_matches(&mut self, record: &Record) -> Outcome<bool, D> {
+    fn data_matches(&mut self, record: &Record) -> Outcome<bool> {
         self.check_pointer(Object::Journal, record.entry.block)?;
         let slot = self.vacate()?;
         let buffer = self.cache.bytes_mut(slot);
         self.stats.reads += 1;
-        self.device.read(record.entry.block * self.spb, buffer).map_err(Error::Device)?;
+        if let Err(error) = self.device.read(record.entry.block * self.spb, buffer) {
+            return Err(self.unread(error));
+        }
         Ok((self.checksum)(0, buffer) == record.crc)
     }
 
-    fn accept(&mut self, record: &Record, unit: u32) -> Outcome<(), D> {
-        let damage = || damaged(Object::Journal, GROUP_START);
+    fn accept(&mut self, record: &Record, unit: u32) -> Outcome<()> {
         if record.entry.is_block() {
             self.check_pointer(Object::Journal, record.entry.block)?;
         }
         if record.entry.birth > self.sb.epoch || record.layer == 0 {
-            return Err(damage());
+            return Err(self.damaged(Object::Journal, GROUP_START));
         }
         let item = Item { record: *record, unit, ..Item::default() };
-        if self.pending.insert(&item) { Ok(()) } else { Err(damage()) }
+        if self.pending.insert(&item) { Ok(()) } else { Err(self.damaged(Object::Journal, GROUP_START)) }
     }
 }

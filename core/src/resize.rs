@@ -31,11 +31,16 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// The old size and content or the new.
     pub fn resize(&mut self, volume: LayerId, sectors: u64) -> Result<(), D> {
+        let done = self.resize_to(volume, sectors);
+        self.store.answer(done)
+    }
+
+    fn resize_to(&mut self, volume: LayerId, sectors: u64) -> Outcome<()> {
         self.store.writable()?;
         let old = self.store.live(volume, LayerKind::Volume)?.sectors;
         let spb = self.store.spb;
         if sectors == 0 || spb.ceil(sectors) > 1 << 48 {
-            return Err(Error::BadParameter("a volume has from one sector to 2^48 blocks"));
+            return Err(self.store.stop(Error::BadParameter("a volume has from one sector to 2^48 blocks")));
         }
         if sectors > old && old % spb != 0 {
             self.store.leave_fresh()?;
@@ -47,7 +52,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 
     /// Zeroes what an earlier, larger size may have left behind the end in the last block; past the base device's end alone.
-    fn hide_tail(&mut self, volume: LayerId, sectors: u64) -> Result<(), D> {
+    fn hide_tail(&mut self, volume: LayerId, sectors: u64) -> Outcome<()> {
         let spb = self.store.spb;
         let head = self.store.head(volume)?;
         let (address, within) = (sectors / spb, sectors % spb);
@@ -62,7 +67,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 
 impl<D: BlockDevice> Store<'_, D> {
     #[inline(never)]
-    fn resize_body(&mut self, volume: LayerId, sectors: u64) -> Outcome<(), D> {
+    fn resize_body(&mut self, volume: LayerId, sectors: u64) -> Outcome<()> {
         let layer = self.live(volume, LayerKind::Volume)?;
         let blocks = self.spb.ceil(sectors);
         if sectors < layer.sectors {
@@ -99,7 +104,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.check_room()
     }
 
-    fn new_anonymous(&mut self, attributes: &Attributes<'_>) -> Outcome<Open, D> {
+    fn new_anonymous(&mut self, attributes: &Attributes<'_>) -> Outcome<Open> {
         let mut open = self.open_new()?;
         open.layer.kind = LayerKind::Snapshot;
         open.layer.name = Name::NONE;
@@ -108,7 +113,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Puts a node on top of a map.
-    fn raise_map(&mut self, open: &mut Open) -> Outcome<(), D> {
+    fn raise_map(&mut self, open: &mut Open) -> Outcome<()> {
         let (slot, offset) = open.root_place();
         // The checksum of the old root must be known.
         self.clean_all(true)?;
@@ -127,7 +132,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Removes every entry of a map from an address on. The volume owns nothing of it, and before it was closed only what was born after
     /// `limit`: how many of the nodes that it gets now it did not have then.
-    fn cut(&mut self, open: &mut Open, address: u64, limit: u32) -> Outcome<u32, D> {
+    fn cut(&mut self, open: &mut Open, address: u64, limit: u32) -> Outcome<u32> {
         let mut tree = Self::map_tree(open);
         let fan = self.span(1);
         let (mut holder, mut offset) = (tree.holder, tree.offset);

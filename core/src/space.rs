@@ -12,7 +12,7 @@ use crate::{
     device::BlockDevice,
     error::Object,
     format::{Entry, Layout, SpaceEntry},
-    store::{Outcome, Store, damaged},
+    store::{Outcome, Store},
 };
 
 #[cfg(feature = "async")]
@@ -21,13 +21,13 @@ pub(crate) mod asynch;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// Brings a written node of the space map into the cache.
-    pub(crate) fn space_load(&mut self, entry: &SpaceEntry, level: u32, position: u64) -> Outcome<Slot, D> {
+    pub(crate) fn space_load(&mut self, entry: &SpaceEntry, level: u32, position: u64) -> Outcome<Slot> {
         let block = self.layout.space_place(level, position, entry.copy);
         self.load_at(block, entry.crc, Object::SpaceMap)
     }
 
     /// Makes a node ready to be changed in this checkpoint: `parent` and `offset` say where its entry is.
-    fn space_node_mut(&mut self, parent: Slot, offset: usize, level: u32, position: u64) -> Outcome<Slot, D> {
+    fn space_node_mut(&mut self, parent: Slot, offset: usize, level: u32, position: u64) -> Outcome<Slot> {
         let entry = self.space_entry(parent, offset);
         let generation = self.sb.generation & ((1 << 47) - 1);
         if entry.generation == generation {
@@ -51,7 +51,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A slot with the node's present content, to become its next version.
-    fn space_renew(&mut self, entry: &SpaceEntry, level: u32, position: u64) -> Outcome<Slot, D> {
+    fn space_renew(&mut self, entry: &SpaceEntry, level: u32, position: u64) -> Outcome<Slot> {
         if entry.is_written() {
             return self.space_load(entry, level, position);
         }
@@ -98,7 +98,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Marks a block as used or free in the new space map. It must have been the opposite.
-    pub(crate) fn space_mark(&mut self, block: u64, used: bool) -> Outcome<(), D> {
+    pub(crate) fn space_mark(&mut self, block: u64, used: bool) -> Outcome<()> {
         self.check_pointer(Object::SpaceMap, block)?;
         let group = block >> self.layout.group_shift();
         let levels = self.layout.levels();
@@ -135,12 +135,12 @@ impl<D: BlockDevice> Store<'_, D> {
         index((group >> (self.fan_shift() * (level - 1))) & mask) * Entry::SIZE
     }
 
-    fn flip(&mut self, leaf: Slot, block: u64, used: bool) -> Outcome<(), D> {
+    fn flip(&mut self, leaf: Slot, block: u64, used: bool) -> Outcome<()> {
         let bit = block & ((1 << self.layout.group_shift()) - 1);
         let (at, mask) = (index(bit / 8), 1u8 << (bit % 8));
         let byte = u8_at(self.cache.bytes(leaf), at);
         if (byte & mask != 0) == used {
-            return Err(damaged(Object::SpaceMap, block));
+            return Err(self.damaged(Object::SpaceMap, block));
         }
         put_u8(self.cache.bytes_mut(leaf), at, byte ^ mask);
         Ok(())
@@ -148,7 +148,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Makes the tree cover the blocks of a larger layout: a new root where it needs one, and the counts on the way to the
     /// group that was the last one.
-    pub(crate) fn space_grow(&mut self, new: &Layout) -> Outcome<(), D> {
+    pub(crate) fn space_grow(&mut self, new: &Layout) -> Outcome<()> {
         let old = self.layout;
         let last = (old.total - 1) >> old.group_shift();
         // Counts below the old root: every node that ended with the device covers more now.

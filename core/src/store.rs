@@ -23,9 +23,14 @@ use crate::{
 pub(crate) mod asynch;
 
 /// What a call of the store returns.
-pub(crate) type Outcome<T, D> = Result<T, Error<<D as BlockDevice>::Error>>;
+pub(crate) type Outcome<T> = Result<T, Stop>;
 
-pub(crate) struct Store<'w, D> {
+/// The call cannot go on. Why is written down in the store, once, and told to the caller by [`Store::answer`]: an error of some
+/// twenty bytes would be copied from function to function, and on a small machine that is a good part of all code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stop;
+
+pub(crate) struct Store<'w, D: BlockDevice> {
     pub(crate) device: D,
     pub(crate) cache: Cache<'w>,
     pub(crate) pending: Pending<'w>,
@@ -67,6 +72,8 @@ pub(crate) struct Store<'w, D> {
     pub(crate) reserve_used: u64,
     pub(crate) stats: Stats,
     pub(crate) held: Held,
+    /// Why the call that stopped last did so.
+    pub(crate) failure: Error<D::Error>,
     /// A call is under way, and began when so many writes and flushes had been made.
     #[cfg(feature = "async")]
     #[allow(dead_code, reason = "of use to the twin alone")]
@@ -83,55 +90,80 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Reads sectors into memory of the caller.
-    pub(crate) fn device_read(&mut self, sector: u64, buffer: &mut [u8]) -> Outcome<(), D> {
+    pub(crate) fn device_read(&mut self, sector: u64, buffer: &mut [u8]) -> Outcome<()> {
         self.stats.reads += 1;
-        self.device.read(sector, buffer).map_err(Error::Device)
+        self.device.read(sector, buffer).map_err(|error| self.unread(error))
     }
 
     /// Writes sectors; a failure poisons the pool.
-    pub(crate) fn device_write(&mut self, sector: u64, buffer: &[u8]) -> Outcome<(), D> {
+    pub(crate) fn device_write(&mut self, sector: u64, buffer: &[u8]) -> Outcome<()> {
         self.stats.writes += 1;
         self.device.write(sector, buffer).map_err(|error| self.poison("writing data", error))
     }
 
     /// After a failed write or flush: no change before the next mount (M6).
-    pub(crate) fn poison(&mut self, doing: &'static str, error: D::Error) -> Error<D::Error> {
+    pub(crate) fn poison(&mut self, doing: &'static str, error: D::Error) -> Stop {
         self.poisoned = true;
         crate::logging::event!(error, "poisoned: {} failed; changes are refused until the next mount", doing);
-        Error::Device(error)
+        self.stop(Error::Device(error))
+    }
+
+    /// Writes down why the call cannot go on.
+    pub(crate) fn stop(&mut self, why: Error<D::Error>) -> Stop {
+        self.failure = why;
+        Stop
+    }
+
+    /// The same, where the device could not read.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn unread(&mut self, error: D::Error) -> Stop {
+        self.stop(Error::Device(error))
+    }
+
+    /// Damage was found.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn damaged(&mut self, what: Object, block: u64) -> Stop {
+        self.stop(damaged(what, block))
+    }
+
+    /// What the caller of the pool is told: the result, or why there is none.
+    pub(crate) fn answer<T>(&mut self, result: Outcome<T>) -> Result<T, Error<D::Error>> {
+        result.map_err(|Stop| core::mem::replace(&mut self.failure, Error::NotAPool))
     }
 
     /// Reads a block into the scratch buffer.
-    pub(crate) fn read_scratch(&mut self, block: u64) -> Outcome<(), D> {
+    pub(crate) fn read_scratch(&mut self, block: u64) -> Outcome<()> {
         self.stats.reads += 1;
-        self.device.read(block * self.spb, self.scratch).map_err(Error::Device)
+        self.device.read(block * self.spb, self.scratch).map_err(|error| self.unread(error))
     }
 
     /// Writes the scratch buffer to a block.
-    pub(crate) fn write_scratch(&mut self, block: u64) -> Outcome<(), D> {
+    pub(crate) fn write_scratch(&mut self, block: u64) -> Outcome<()> {
         self.stats.writes += 1;
         self.device.write(block * self.spb, self.scratch).map_err(|error| self.poison("writing data", error))
     }
 
     /// The block can be something that an entry points to.
-    pub(crate) fn check_pointer(&self, what: Object, block: u64) -> Outcome<(), D> {
+    pub(crate) fn check_pointer(&mut self, what: Object, block: u64) -> Outcome<()> {
         if block >= self.layout.total || self.layout.is_fixed(block) {
-            return Err(damaged(what, block));
+            return Err(self.damaged(what, block));
         }
         Ok(())
     }
 
     /// The slot with the block that a catalog or map entry points to.
-    pub(crate) fn load(&mut self, entry: &Entry, what: Object) -> Outcome<Slot, D> {
+    pub(crate) fn load(&mut self, entry: &Entry, what: Object) -> Outcome<Slot> {
         self.check_pointer(what, entry.block)?;
         self.load_at(entry.block, entry.crc, what)
     }
 
     /// The slot with this block, whose checksum is known.
-    pub(crate) fn load_at(&mut self, block: u64, crc: u32, what: Object) -> Outcome<Slot, D> {
+    pub(crate) fn load_at(&mut self, block: u64, crc: u32, what: Object) -> Outcome<Slot> {
         if let Some(slot) = self.cache.find(block) {
             if !self.cache.is_dirty(slot) && self.cache.crc(slot) != crc {
-                return Err(damaged(what, block));
+                return Err(self.damaged(what, block));
             }
             self.cache.touch(slot);
             return Ok(slot);
@@ -139,9 +171,11 @@ impl<D: BlockDevice> Store<'_, D> {
         let slot = self.vacate()?;
         self.stats.reads += 1;
         let buffer = self.cache.bytes_mut(slot);
-        self.device.read(block * self.spb, buffer).map_err(Error::Device)?;
+        if let Err(error) = self.device.read(block * self.spb, buffer) {
+            return Err(self.unread(error));
+        }
         if (self.checksum)(0, buffer) != crc {
-            return Err(damaged(what, block));
+            return Err(self.damaged(what, block));
         }
         self.cache.assign(slot, Some(block));
         self.cache.set_crc(slot, crc);
@@ -150,9 +184,9 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A vacant slot.
-    pub(crate) fn vacate(&mut self) -> Outcome<Slot, D> {
+    pub(crate) fn vacate(&mut self) -> Outcome<Slot> {
         let needed = Cache::memory_for(index(u64::from(self.cache.slots())) + 1, self.block_size());
-        let slot = self.cache.victim().ok_or(Error::WorkspaceTooSmall { needed })?;
+        let slot = self.cache.victim().ok_or_else(|| self.stop(Error::WorkspaceTooSmall { needed }))?;
         if self.cache.is_dirty(slot) {
             self.clean(slot)?;
         }
@@ -162,10 +196,10 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Gives the slot its new block. What the cache has of that block is of an earlier use and forgotten; if it is of this
     /// generation, a damaged pool has given out the block twice.
-    pub(crate) fn rehouse(&mut self, slot: Slot, block: u64, what: Object) -> Outcome<(), D> {
+    pub(crate) fn rehouse(&mut self, slot: Slot, block: u64, what: Object) -> Outcome<()> {
         if let Some(stale) = self.cache.find(block) {
             if self.cache.is_held(stale) {
-                return Err(damaged(what, block));
+                return Err(self.damaged(what, block));
             }
             self.cache.assign(stale, None);
         }
@@ -174,7 +208,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Writes a dirty slot, none of whose children are dirty, and gives its checksum to its parent.
-    pub(crate) fn clean(&mut self, slot: Slot) -> Outcome<(), D> {
+    pub(crate) fn clean(&mut self, slot: Slot) -> Outcome<()> {
         let block = self.cache.block(slot);
         let crc = (self.checksum)(0, self.cache.bytes(slot));
         self.stats.writes += 1;
@@ -192,7 +226,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Writes every dirty slot (or only the nodes of maps), children before parents, each once.
-    pub(crate) fn clean_all(&mut self, maps_only: bool) -> Outcome<(), D> {
+    pub(crate) fn clean_all(&mut self, maps_only: bool) -> Outcome<()> {
         let mut listed = self.cache.dirty_list();
         while listed != crate::cache::NONE {
             let mut slot = listed;
@@ -209,12 +243,12 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Refuses changes where there can be none.
-    pub(crate) fn writable(&self) -> Outcome<(), D> {
+    pub(crate) fn writable(&mut self) -> Outcome<()> {
         if self.poisoned {
-            return Err(Error::Poisoned);
+            return Err(self.stop(Error::Poisoned));
         }
         if self.read_only {
-            return Err(Error::ReadOnly);
+            return Err(self.stop(Error::ReadOnly));
         }
         Ok(())
     }

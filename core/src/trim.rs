@@ -30,7 +30,7 @@ pub(crate) struct Peers {
 
 impl<D: BlockDevice> Store<'_, D> {
     /// One or several of a layer's addresses are worked off.
-    pub(crate) fn trim(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge, D> {
+    pub(crate) fn trim(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge> {
         let peers = self.children_of(layer.id)?;
         let mut open = self.open(layer.id)?;
         if self.sb.merge.front == 0 {
@@ -57,7 +57,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Works off what is at the front: a subtree that stays, or one entry that goes.
-    fn trim_front(&mut self, layer: &Layer, tree: &mut Tree, applied: &mut Applied, peers: &Peers) -> Outcome<(), D> {
+    fn trim_front(&mut self, layer: &Layer, tree: &mut Tree, applied: &mut Applied, peers: &Peers) -> Outcome<()> {
         let front = self.sb.merge.front;
         let (mut holder, mut offset) = (tree.holder, tree.offset);
         let mut level = layer.height;
@@ -89,7 +89,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The children of a layer.
-    fn children_of(&mut self, id: u32) -> Outcome<Peers, D> {
+    fn children_of(&mut self, id: u32) -> Outcome<Peers> {
         let mut peers = Peers::default();
         let mut next = 1;
         while let Some(layer) = self.record_from(next)? {
@@ -103,7 +103,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// One of the children has the same entry at this place.
-    fn is_shared(&mut self, id: u32, peers: &Peers, entry: &Entry, level: u8, address: u64) -> Outcome<bool, D> {
+    fn is_shared(&mut self, id: u32, peers: &Peers, entry: &Entry, level: u8, address: u64) -> Outcome<bool> {
         for (root, height) in &peers.known {
             if self.entry_at(*root, *height, level, address, Object::MapNode)?.same(entry) {
                 return Ok(true);

@@ -23,9 +23,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// The volume is there or it is not.
     pub fn create(&mut self, attributes: &Attributes<'_>, sectors: u64, flags: LayerFlags) -> Result<LayerId, D> {
-        self.store.begin()?;
+        self.store.start()?;
         let result = self.store.create_body(attributes, sectors, flags);
-        self.store.end(result)
+        self.store.finish(result)
     }
 
     /// Takes a snapshot of a volume.
@@ -51,9 +51,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         if of.is_empty() {
             return Err(Error::BadParameter("a snapshot of at least one volume"));
         }
-        self.store.begin()?;
+        self.store.start()?;
         let result = self.store.snapshot_body(of);
-        self.store.end(result)
+        self.store.finish(result)
     }
 
     /// Makes the volume what it was when the snapshot was taken; forwards or backwards, newer snapshots stay. With `keep` the
@@ -71,9 +71,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         time: u64,
         keep: Option<&Attributes<'_>>,
     ) -> Result<Option<LayerId>, D> {
-        self.store.begin()?;
+        self.store.start()?;
         let result = self.store.rollback_body(volume, snapshot, time, keep);
-        self.store.end(result)
+        self.store.finish(result)
     }
 
     /// Makes a new volume that starts as the snapshot is.
@@ -89,9 +89,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         attributes: &Attributes<'_>,
         guaranteed: bool,
     ) -> Result<LayerId, D> {
-        self.store.begin()?;
+        self.store.start()?;
         let result = self.store.clone_body(snapshot, attributes, guaranteed);
-        self.store.end(result)
+        self.store.finish(result)
     }
 
     /// Deletes a layer: it is gone at once, its space comes back by [`merge_step`](Self::merge_step). Its attachments go with it.
@@ -102,9 +102,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// The layer is there or it is gone.
     pub fn delete(&mut self, layer: LayerId) -> Result<(), D> {
-        self.store.begin()?;
+        self.store.start()?;
         let result = self.store.delete_body(layer);
-        self.store.end(result)
+        self.store.finish(result)
     }
 
     /// Gives a layer another name.
@@ -115,9 +115,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// The old name or the new one.
     pub fn rename(&mut self, layer: LayerId, name: &str) -> Result<(), D> {
-        self.store.begin()?;
+        self.store.start()?;
         let result = self.store.rename_body(layer, name);
-        self.store.end(result)
+        self.store.finish(result)
     }
 
     /// Gives a layer another description, of up to 767 bytes.
@@ -128,9 +128,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// The old description or the new one.
     pub fn describe(&mut self, layer: LayerId, text: &str) -> Result<(), D> {
-        self.store.begin()?;
+        self.store.start()?;
         let result = self.store.describe_body(layer, text);
-        self.store.end(result)
+        self.store.finish(result)
     }
 
     /// Makes room for a blob of `length` bytes that is to be attached to a layer. It is written like a volume and belongs to
@@ -142,9 +142,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// Nothing is left of it.
     pub fn stage_attachment(&mut self, attributes: &Attributes<'_>, length: u64) -> Result<LayerId, D> {
-        self.store.begin()?;
+        self.store.start()?;
         let result = self.store.stage_body(attributes, length);
-        self.store.end(result)
+        self.store.finish(result)
     }
 
     /// Gives a staged attachment to a layer; it never changes again and goes with the layer.
@@ -155,9 +155,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// The layer has it or it has not.
     pub fn attach(&mut self, layer: LayerId, staged: LayerId) -> Result<(), D> {
-        self.store.begin()?;
+        self.store.start()?;
         let result = self.store.attach_body(layer, staged);
-        self.store.end(result)
+        self.store.finish(result)
     }
 
     /// A live layer.
@@ -165,7 +165,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Errors
     /// [`Error::NoSuchLayer`], also for deleted ones.
     pub fn layer(&mut self, id: LayerId) -> Result<LayerInfo, D> {
-        self.store.live_layer(id.0).map(|layer| layer.info())
+        let layer = self.store.live_layer(id.0);
+        self.store.answer(layer).map(|layer| layer.info())
     }
 
     /// The volume or snapshot with this name.
@@ -173,7 +174,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Errors
     /// The device's.
     pub fn find(&mut self, name: &str) -> Result<Option<LayerInfo>, D> {
-        Ok(self.store.find_name(name)?.map(|layer| layer.info()))
+        let found = self.store.find_name(name);
+        self.store.answer(found).map(|found| found.map(|layer| layer.info()))
     }
 
     /// The first record behind this one: any kind, deleted layers too.
@@ -182,7 +184,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// The device's.
     pub fn next_record(&mut self, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
         let from = after.map_or(1, |id| id.0.saturating_add(1));
-        Ok(self.store.record_from(from)?.map(|layer| layer.info()))
+        let found = self.store.record_from(from);
+        self.store.answer(found).map(|found| found.map(|layer| layer.info()))
     }
 
     /// The first live volume or snapshot behind this one.
@@ -205,8 +208,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Errors
     /// [`Error::NoSuchLayer`], also if `after` is not an attachment of this layer; [`Error::Corrupt`] if the list leads back to itself.
     pub fn next_attachment(&mut self, owner: LayerId, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
-        let next = self.store.next_attachment(owner.0, after.map_or(0, |id| id.0))?;
-        if next == 0 { Ok(None) } else { self.store.layer(next).map(|layer| Some(layer.info())) }
+        let found = self.store.attachment_behind(owner.0, after.map_or(0, |id| id.0));
+        self.store.answer(found).map(|found| found.map(|layer| layer.info()))
     }
 
     /// All live volumes and snapshots, by number; needs no memory for each.
@@ -219,8 +222,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Errors
     /// [`Error::NoSuchLayer`].
     pub fn description(&mut self, layer: LayerId, buffer: &mut [u8]) -> Result<usize, D> {
-        let layer = self.store.live_layer(layer.0)?;
-        self.store.read_description(&layer, buffer)
+        let length = self.store.description(layer.0, buffer);
+        self.store.answer(length)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     device::BlockDevice,
     error::Object,
     format::{Entry, Layer, MAX_HEIGHT, MergeMode},
-    store::{Outcome, Store, damaged},
+    store::{Outcome, Store},
 };
 
 #[cfg(feature = "async")]
@@ -73,7 +73,7 @@ impl Walk {
     }
 
     /// The next thing that the layer owns.
-    pub(crate) fn next<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<Option<Owned>, D> {
+    pub(crate) fn next<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<Option<Owned>> {
         while self.address < store.span(self.height) {
             let holder = self.path.last().copied();
             let entry = match holder {
@@ -90,7 +90,7 @@ impl Walk {
             }
             self.found += 1;
             if self.found > store.layout.total {
-                return Err(damaged(Object::MapNode, entry.block));
+                return Err(store.damaged(Object::MapNode, entry.block));
             }
             let found =
                 Owned { entry, level: self.level, address: self.address, holder_birth: holder.map(|node| node.birth) };

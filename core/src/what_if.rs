@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Object},
     format::{Entry, Layer, MAX_HEIGHT},
     pool::{Pool, Result},
-    store::Store,
+    store::{Outcome, Store},
     types::{Delta, LayerFlags, LayerId, LayerKind},
     walk::{Owned, Walk},
 };
@@ -60,7 +60,11 @@ impl<'s> WhatIf<'s> {
         D: BlockDevice,
         B: BlockDevice<Error = D::Error>,
     {
-        let store = &mut pool.store;
+        let found = self.go_on(&mut pool.store, budget);
+        pool.store.answer(found)
+    }
+
+    fn go_on<D: BlockDevice>(&mut self, store: &mut Store<'_, D>, budget: u32) -> Outcome<Option<Delta>> {
         let generation = store.durable.generation;
         if self.generation.take() != Some(generation) {
             // The trees that were being walked may be gone, and their blocks something else.
@@ -71,7 +75,7 @@ impl<'s> WhatIf<'s> {
         Ok(found)
     }
 
-    fn work<D: BlockDevice>(&mut self, store: &mut Store<'_, D>, budget: u32) -> Result<Option<Delta>, D> {
+    fn work<D: BlockDevice>(&mut self, store: &mut Store<'_, D>, budget: u32) -> Outcome<Option<Delta>> {
         let end = store.stats.reads + u64::from(budget.max(1));
         let mut looked = 0;
         while store.stats.reads < end && looked < budget.max(1) {
@@ -91,7 +95,7 @@ impl<'s> WhatIf<'s> {
     }
 
     /// Finds the next layer that goes; false at the end.
-    fn start_next<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Result<bool, D> {
+    fn start_next<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<bool> {
         while let Some(layer) = store.record_from(self.next)? {
             self.next = layer.id + 1;
             if self.goes(&layer) || store.is_forgotten(layer.flags, layer.mount) {
@@ -102,7 +106,7 @@ impl<'s> WhatIf<'s> {
         Ok(false)
     }
 
-    fn start<D: BlockDevice>(&mut self, store: &mut Store<'_, D>, layer: &Layer) -> Result<(), D> {
+    fn start<D: BlockDevice>(&mut self, store: &mut Store<'_, D>, layer: &Layer) -> Outcome<()> {
         let mut going = Going {
             id: layer.id,
             family: layer.family,
@@ -132,7 +136,7 @@ impl<'s> WhatIf<'s> {
         store: &mut Store<'_, D>,
         going: &Going,
         from: u32,
-    ) -> Result<Option<(Layer, u32)>, D> {
+    ) -> Outcome<Option<(Layer, u32)>> {
         let mut next = from;
         while let Some(layer) = store.record_from(next)? {
             next = layer.id + 1;
@@ -160,7 +164,7 @@ impl<'s> WhatIf<'s> {
         Ok(None)
     }
 
-    fn is_shared<D: BlockDevice>(&self, store: &mut Store<'_, D>, going: &Going, owned: &Owned) -> Result<bool, D> {
+    fn is_shared<D: BlockDevice>(&self, store: &mut Store<'_, D>, going: &Going, owned: &Owned) -> Outcome<bool> {
         for (root, height) in &going.heirs {
             if Self::holds(store, *root, *height, owned)? {
                 return Ok(true);
@@ -178,12 +182,12 @@ impl<'s> WhatIf<'s> {
     }
 
     /// The map of this root has the same there.
-    fn holds<D: BlockDevice>(store: &mut Store<'_, D>, root: Entry, height: u8, owned: &Owned) -> Result<bool, D> {
+    fn holds<D: BlockDevice>(store: &mut Store<'_, D>, root: Entry, height: u8, owned: &Owned) -> Outcome<bool> {
         Ok(store.entry_at(root, height, owned.level, owned.address, Object::MapNode)?.same(&owned.entry))
     }
 
     /// Looks at one thing that the layer owns.
-    fn visit<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Result<(), D> {
+    fn visit<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<()> {
         let Some(mut going) = self.walking.take() else { return Ok(()) };
         let Some(owned) = going.walk.next(store)? else {
             self.close_nodes(store, &mut going, u64::MAX);
@@ -210,7 +214,7 @@ impl<'s> WhatIf<'s> {
     }
 
     /// The node has entries that belong to an ancestor: a branching point keeps those.
-    fn holds_ancestors<D: BlockDevice>(store: &mut Store<'_, D>, going: &Going, owned: &Owned) -> Result<bool, D> {
+    fn holds_ancestors<D: BlockDevice>(store: &mut Store<'_, D>, going: &Going, owned: &Owned) -> Outcome<bool> {
         let limit = going.walk.limit(store, owned.address);
         let slot = store.load(&owned.entry, Object::MapNode)?;
         Ok((0..store.span(1)).any(|i| {
@@ -231,6 +235,22 @@ impl<'s> WhatIf<'s> {
     }
 }
 
+impl<D: BlockDevice> Store<'_, D> {
+    /// The layers are there, and all that they own is in the trees.
+    fn prepare_what_if(&mut self, set: &[LayerId]) -> Outcome<()> {
+        for id in set {
+            let layer = self.live_layer(id.0)?;
+            if layer.flags.contains(LayerFlags::STAGED) {
+                return Err(self.stop(Error::WrongKind(*id)));
+            }
+        }
+        if self.pending.len() > 0 && !self.read_only {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+}
+
 impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// What deleting all layers of a set (and merging) would free, in blocks of data and nodes of maps; layers that wait for
     /// merge already are counted in. The pages of the catalog that hold the records come on top. Worked out in steps, at a cost in
@@ -242,15 +262,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// As [`flush`](Self::flush).
     pub fn what_if<'s>(&mut self, set: &'s [LayerId]) -> Result<WhatIf<'s>, D> {
-        for id in set {
-            let layer = self.store.live_layer(id.0)?;
-            if layer.flags.contains(LayerFlags::STAGED) {
-                return Err(Error::WrongKind(*id));
-            }
-        }
-        if self.store.pending.len() > 0 && !self.store.read_only {
-            self.store.checkpoint()?;
-        }
+        let prepared = self.store.prepare_what_if(set);
+        self.store.answer(prepared)?;
         Ok(WhatIf::new(set, self.store.durable.generation))
     }
 

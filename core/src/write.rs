@@ -4,7 +4,7 @@
 //! sector with what the last flush made durable or with something written since.
 
 use crate::{
-    admit::{Demand, refused},
+    admit::Demand,
     bytes::{copy, index, wide},
     catalog::Head,
     device::BlockDevice,
@@ -12,8 +12,7 @@ use crate::{
     format::{Entry, Record},
     pending::Item,
     pool::{Pool, Result},
-    read::check_range,
-    store::{Outcome, Store},
+    store::{Outcome, Stop, Store},
     types::{LayerFlags, LayerId, LayerKind},
 };
 
@@ -39,19 +38,19 @@ pub(crate) enum Source<'a> {
 
 impl<D: BlockDevice> Store<'_, D> {
     /// A volume (or a staged attachment) that can be written.
-    pub(crate) fn writable_head(&mut self, id: LayerId) -> Outcome<Head, D> {
+    pub(crate) fn writable_head(&mut self, id: LayerId) -> Outcome<Head> {
         self.writable()?;
         let head = self.head(id)?;
         let staged = head.flags.contains(LayerFlags::STAGED);
         match head.kind {
             LayerKind::Volume => Ok(head),
             LayerKind::Attachment if staged => Ok(head),
-            _ => Err(Error::ReadOnly),
+            _ => Err(self.stop(Error::ReadOnly)),
         }
     }
 
     /// Rules W1 to W3.
-    pub(crate) fn place(&mut self, head: &Head, address: u64) -> Outcome<Place, D> {
+    pub(crate) fn place(&mut self, head: &Head, address: u64) -> Outcome<Place> {
         let (entry, item) = self.effective(head, address)?;
         let (owned, settled) = match item {
             Some(item) => (entry.is_block(), item.unit == 0 || item.unit <= self.proven),
@@ -64,7 +63,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// What a new block at this address needs; exact, or at most a little too much where there is plenty.
-    fn demand(&mut self, head: &Head, address: u64, owned: bool, known: Option<Item>) -> Outcome<Demand, D> {
+    fn demand(&mut self, head: &Head, address: u64, owned: bool, known: Option<Item>) -> Outcome<Demand> {
         let items = usize::from(known.is_none());
         let mut demand = Demand { blocks: 1, items, relocation: owned, ..Demand::default() };
         if head.is_guaranteed() {
@@ -76,7 +75,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Growth of the map on account of a record that is to be made.
-    pub(crate) fn growth_of(&mut self, head: &Head, address: u64, known: Option<&Item>) -> Outcome<u64, D> {
+    pub(crate) fn growth_of(&mut self, head: &Head, address: u64, known: Option<&Item>) -> Outcome<u64> {
         if known.is_some() || head.is_guaranteed() {
             return Ok(0);
         }
@@ -87,13 +86,13 @@ impl<D: BlockDevice> Store<'_, D> {
         self.path_growth(head, address).map(u64::from)
     }
 
-    fn tree_owns(&mut self, head: &Head, address: u64) -> Outcome<bool, D> {
+    fn tree_owns(&mut self, head: &Head, address: u64) -> Outcome<bool> {
         let entry = self.tree_entry(head, address)?;
         Ok(entry.is_block() && entry.birth > self.limit_of(head, address))
     }
 
     /// Puts a record into the pending table and into the sums that admission goes by.
-    pub(crate) fn note(&mut self, head: &Head, address: u64, entry: Entry, crc: u32, growth: u64) -> Outcome<(), D> {
+    pub(crate) fn note(&mut self, head: &Head, address: u64, entry: Entry, crc: u32, growth: u64) -> Outcome<()> {
         let at = self.pending.search(head.id, address);
         let old = at.ok().and_then(|at| self.pending.get(at));
         let reserved = head.is_guaranteed() && entry.is_block() && !self.tree_owns(head, address)?;
@@ -104,11 +103,11 @@ impl<D: BlockDevice> Store<'_, D> {
             (self.reserve_used + u64::from(reserved)).saturating_sub(u64::from(old.is_some_and(|old| old.reserved)));
         let inserted = self.pending.put(at, &Item { record, unit: 0, growth, stale: false, reserved });
         debug_assert!(inserted, "admission has looked for room");
-        if inserted { Ok(()) } else { Err(Error::NoSpace { missing: 1 }) }
+        if inserted { Ok(()) } else { Err(self.stop(Error::NoSpace { missing: 1 })) }
     }
 
     /// Blocks in a row, from `address` on, that can be written over: first block, number.
-    pub(crate) fn run_over(&mut self, head: &Head, address: u64, first: u64, most: u64) -> Outcome<u64, D> {
+    pub(crate) fn run_over(&mut self, head: &Head, address: u64, first: u64, most: u64) -> Outcome<u64> {
         let mut count = 1;
         while count < most {
             // A node of the map tells of many at once.
@@ -122,7 +121,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Blocks in a row that need new places and for which there is plenty of room.
-    pub(crate) fn run_fresh(&mut self, head: &Head, address: u64, most: u64) -> Outcome<u64, D> {
+    pub(crate) fn run_fresh(&mut self, head: &Head, address: u64, most: u64) -> Outcome<u64> {
         let per_block = 1 + u64::from(head.height);
         let mut count = 1;
         while count < most {
@@ -160,9 +159,14 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Power loss
     /// Each sector holds its old content or the new, each for itself; with integrity, each block.
     pub fn write(&mut self, volume: LayerId, sector: u64, buffer: &[u8]) -> Result<(), D> {
+        let done = self.write_sectors(volume, sector, buffer);
+        self.store.answer(done)
+    }
+
+    fn write_sectors(&mut self, volume: LayerId, sector: u64, buffer: &[u8]) -> Outcome<()> {
         let head = self.store.writable_head(volume)?;
         let count = self.store.sectors_in(buffer, head.sectors)?;
-        check_range(&head, sector, count)?;
+        self.store.check_range(&head, sector, count)?;
         if count == 0 {
             return Ok(());
         }
@@ -189,7 +193,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 
     /// Writes some whole blocks in one device call: sectors written.
-    fn write_blocks(&mut self, head: &Head, address: u64, most: u64, bytes: &[u8]) -> Result<u64, D> {
+    fn write_blocks(&mut self, head: &Head, address: u64, most: u64, bytes: &[u8]) -> Outcome<u64> {
         let store = &mut self.store;
         let size = store.block_size();
         let (block, count, growth) = match store.place(head, address)? {
@@ -197,7 +201,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             Place::Fresh { owned, known, .. } => {
                 let demand = store.demand(head, address, owned, known)?;
                 if !store.fits(&demand) {
-                    return if store.make_room(head, &demand)? { Ok(0) } else { Err(no_space(store, &demand)) };
+                    return if store.make_room(head, &demand)? { Ok(0) } else { Err(store.no_space(&demand)) };
                 }
                 let count = store.run_fresh(head, address, most)?;
                 let (block, count) = store.allocate(count)?;
@@ -231,7 +235,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         sectors: u64,
         source: Source<'_>,
         moved: bool,
-    ) -> Result<(), D> {
+    ) -> Outcome<()> {
         let (mut head, id) = (*head, LayerId(head.id));
         loop {
             let (old, owned, known) = match self.store.place(&head, address)? {
@@ -245,7 +249,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             let demand = self.store.demand(&head, address, owned, known)?;
             if !self.store.fits(&demand) {
                 if !self.store.make_room(&head, &demand)? {
-                    return Err(no_space(&self.store, &demand));
+                    return Err(self.store.no_space(&demand));
                 }
                 head = self.store.head(id)?;
                 continue;
@@ -261,24 +265,17 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 }
 
-fn no_space<D: BlockDevice>(store: &Store<'_, D>, demand: &Demand) -> Error<D::Error> {
-    refused(store.missing(demand).max(1))
-}
-
 impl<D: BlockDevice> Store<'_, D> {
-    fn note_data(&mut self, head: &Head, address: u64, block: u64, content: &[u8], growth: u64) -> Outcome<(), D> {
+    pub(crate) fn no_space(&mut self, demand: &Demand) -> Stop {
+        self.refused(self.missing(demand).max(1))
+    }
+
+    fn note_data(&mut self, head: &Head, address: u64, block: u64, content: &[u8], growth: u64) -> Outcome<()> {
         let crc = (self.checksum)(0, content);
         self.note_block(head, address, block, crc, growth)
     }
 
-    pub(crate) fn note_block(
-        &mut self,
-        head: &Head,
-        address: u64,
-        block: u64,
-        crc: u32,
-        growth: u64,
-    ) -> Outcome<(), D> {
+    pub(crate) fn note_block(&mut self, head: &Head, address: u64, block: u64, crc: u32, growth: u64) -> Outcome<()> {
         let in_map = if head.has_integrity() { crc } else { 0 };
         let entry = Entry { block, birth: self.sb.epoch, crc: in_map, ..Entry::EMPTY };
         self.note(head, address, entry, crc, growth)
@@ -303,7 +300,7 @@ impl<D: BlockDevice> Store<'_, D> {
         within: u64,
         sectors: u64,
         source: Source<'_>,
-    ) -> Outcome<(), D> {
+    ) -> Outcome<()> {
         let sector = block * self.spb + within;
         match source {
             Source::Bytes(bytes) if self.is_aligned(bytes) => self.device_write(sector, bytes)?,

@@ -5,7 +5,6 @@
 use super::*;
 
 use crate::device::asynch::BlockDevice;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
@@ -29,24 +28,24 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Makes room for a change that does not fit: by a checkpoint, and for a guaranteed volume by merging what was deleted.
     /// True if something was done and the change is to be looked at again.
-    pub(crate) async fn make_room(&mut self, head: &Head, demand: &Demand) -> Outcome<bool, D> {
+    pub(crate) async fn make_room(&mut self, head: &Head, demand: &Demand) -> Outcome<bool> {
         if self.pending.len() > 0 || self.window.taken > 0 {
             self.checkpoint().await?;
             return Ok(true);
         }
         if head.is_guaranteed() && demand.blocks > 0 {
             let budget = self.least_merge_budget().saturating_mul(2);
-            return match self.merge_step(budget).await {
-                Err(Error::BudgetTooSmall { needed }) => self.merge_step(needed).await,
-                result => result,
-            }
-            .map(|done| done != Merge::Idle);
+            let done = match (self.merge_step(budget).await, &self.failure) {
+                (Err(Stop), Error::BudgetTooSmall { needed }) => self.merge_step(*needed).await?,
+                (done, _) => done?,
+            };
+            return Ok(done != Merge::Idle);
         }
         Ok(false)
     }
 
     /// Before the first change of a long write to a thin volume: is there space for all of it? Otherwise nothing is changed.
-    pub(crate) async fn admit_range(&mut self, head: &Head, address: u64, count: u64) -> Outcome<(), D> {
+    pub(crate) async fn admit_range(&mut self, head: &Head, address: u64, count: u64) -> Outcome<()> {
         if head.is_guaranteed() {
             return Ok(());
         }
@@ -81,7 +80,13 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         match self.missing(&Demand { blocks, growth, ..Demand::default() }) {
             0 => Ok(()),
-            missing => Err(refused(missing)),
+            missing => Err(self.refused(missing)),
         }
+    }
+
+    /// A change is refused for want of space.
+    pub(crate) fn refused(&mut self, missing: u64) -> Stop {
+        crate::logging::event!(warn, "refused: {} more free blocks are needed", missing);
+        self.stop(Error::NoSpace { missing })
     }
 }

@@ -5,12 +5,11 @@
 use super::*;
 
 use crate::device::asynch::BlockDevice;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// The first run of free blocks of the durable space map in `from..to`: first block, length. A run ends with its bitmap.
-    pub(crate) async fn free_run(&mut self, from: u64, to: u64) -> Outcome<Option<(u64, u64)>, D> {
+    pub(crate) async fn free_run(&mut self, from: u64, to: u64) -> Outcome<Option<(u64, u64)>> {
         let mut at = from;
         while at < to {
             let (slot, end) = self.space_leaf(at).await?;
@@ -36,7 +35,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The bitmap that has this block's bit, in the durable space map, and the block up to which the answer holds.
-    pub(crate) async fn space_leaf(&mut self, block: u64) -> Outcome<(Leaf, u64), D> {
+    pub(crate) async fn space_leaf(&mut self, block: u64) -> Outcome<(Leaf, u64)> {
         let group = block >> self.layout.group_shift();
         let mut entry = self.durable.space;
         for level in (0..=self.layout.levels()).rev() {
@@ -59,7 +58,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Fills the window: searches on from where it stands until it has extents of one bitmap, or is once around.
-    pub(crate) async fn refill(&mut self) -> Outcome<(), D> {
+    pub(crate) async fn refill(&mut self) -> Outcome<()> {
         let total = self.layout.total;
         while self.window.searched < total && self.window.is_empty() {
             let start = self.window.start;
@@ -77,7 +76,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Takes in a run, and others of the same bitmap behind it.
-    pub(crate) async fn refill_group(&mut self, first: (u64, u64), end: u64) -> Outcome<(), D> {
+    pub(crate) async fn refill_group(&mut self, first: (u64, u64), end: u64) -> Outcome<()> {
         let mut found = Some(first);
         while let Some((first, length)) = found {
             if !self.window.add(first, length) {
@@ -95,22 +94,22 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Gives out up to `most` neighbouring free blocks.
-    pub(crate) async fn allocate(&mut self, most: u64) -> Outcome<(u64, u64), D> {
+    pub(crate) async fn allocate(&mut self, most: u64) -> Outcome<(u64, u64)> {
         if self.window.is_empty() {
             self.refill().await?;
         }
-        self.window.take(most).ok_or(Error::NoSpace { missing: 1 })
+        self.window.take(most).ok_or_else(|| self.stop(Error::NoSpace { missing: 1 }))
     }
 
     /// A block for a new node of a map, marked as used.
-    pub(crate) async fn allocate_node(&mut self) -> Outcome<u64, D> {
+    pub(crate) async fn allocate_node(&mut self) -> Outcome<u64> {
         let (block, _) = self.allocate(1).await?;
         self.space_mark(block, true).await?;
         Ok(block)
     }
 
     /// A block for the catalog: a spare if there is one.
-    pub(crate) async fn allocate_catalog(&mut self) -> Outcome<u64, D> {
+    pub(crate) async fn allocate_catalog(&mut self) -> Outcome<u64> {
         match self.sb.spares.pop() {
             Some(block) => {
                 self.check_pointer(Object::Superblock, block)?;
@@ -122,7 +121,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Frees a block of the catalog: it becomes a spare if there is room.
-    pub(crate) async fn release_catalog(&mut self, block: u64) -> Outcome<(), D> {
+    pub(crate) async fn release_catalog(&mut self, block: u64) -> Outcome<()> {
         if self.sb.spares.len() + self.spares_next.len() < SPARES {
             self.check_pointer(Object::Catalog, block)?;
             self.spares_next.push(block);
@@ -134,7 +133,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Takes more spares when there are few. Costs the space map's nodes, so it is done where those are written anyway or the
     /// operation itself writes little.
-    pub(crate) async fn refill_spares(&mut self) -> Outcome<(), D> {
+    pub(crate) async fn refill_spares(&mut self) -> Outcome<()> {
         let have = self.sb.spares.len() + self.spares_next.len();
         // While the pool grows, the durable map is of another shape than the layout in force.
         if have >= SPARES_LOW || self.sb.total != self.durable.total {
@@ -147,8 +146,8 @@ impl<D: BlockDevice> Store<'_, D> {
             }
             let block = match self.allocate(1).await {
                 Ok((block, _)) => block,
-                Err(Error::NoSpace { .. }) => break,
-                Err(error) => return Err(error),
+                Err(Stop) if matches!(self.failure, Error::NoSpace { .. }) => break,
+                Err(Stop) => return Err(Stop),
             };
             self.space_mark(block, true).await?;
             self.sb.free += 1;

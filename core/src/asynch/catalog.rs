@@ -5,7 +5,6 @@
 use super::*;
 
 use crate::device::asynch::BlockDevice;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
@@ -15,14 +14,14 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The page, if there is one.
-    pub(crate) async fn page(&mut self, page: u64) -> Outcome<Option<Slot>, D> {
+    pub(crate) async fn page(&mut self, page: u64) -> Outcome<Option<Slot>> {
         let (root, height) = (self.sb.catalog, self.sb.catalog_height);
         let entry = self.entry_at(root, height, 0, page, Object::Catalog).await?;
         if entry.is_block() { self.load(&entry, Object::Catalog).await.map(Some) } else { Ok(None) }
     }
 
     /// The page, ready to be changed.
-    pub(crate) async fn page_mut(&mut self, page: u64) -> Outcome<Slot, D> {
+    pub(crate) async fn page_mut(&mut self, page: u64) -> Outcome<Slot> {
         while page >= self.span(self.sb.catalog_height) {
             self.raise_catalog().await?;
         }
@@ -32,7 +31,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Grows the catalog so that this layer number has a page. Before any record is opened: a new root renews pages.
-    pub(crate) async fn raise_catalog_for(&mut self, id: u64) -> Outcome<(), D> {
+    pub(crate) async fn raise_catalog_for(&mut self, id: u64) -> Outcome<()> {
         let page = ((id + 1) * SLOT_SIZE) >> self.layout.block_shift;
         while page >= self.span(self.sb.catalog_height) {
             self.raise_catalog().await?;
@@ -41,7 +40,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Puts a node on top of the catalog.
-    pub(crate) async fn raise_catalog(&mut self) -> Outcome<(), D> {
+    pub(crate) async fn raise_catalog(&mut self) -> Outcome<()> {
         let old = self.sb.catalog;
         self.sb.catalog_height += 1;
         if !old.is_block() {
@@ -58,12 +57,14 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    pub(crate) fn decode_layer(&self, slot: Slot, offset: usize) -> Outcome<Layer, D> {
+    pub(crate) fn decode_layer(&mut self, slot: Slot, offset: usize) -> Outcome<Layer> {
         let bytes = self.cache.bytes(slot).get(offset..offset + RECORD_SIZE);
         let layer = bytes.and_then(Layer::decode);
-        layer
-            .filter(|layer| layer.id == 0 || self.is_possible(layer))
-            .ok_or_else(|| damaged(Object::Layer, self.cache.block(slot)))
+        layer.filter(|layer| layer.id == 0 || self.is_possible(layer)).ok_or_else(|| self.damaged_page(slot))
+    }
+
+    pub(crate) fn damaged_page(&mut self, slot: Slot) -> Stop {
+        self.damaged(Object::Layer, self.cache.block(slot))
     }
 
     /// The record's numbers are such that arithmetic on them stays in bounds.
@@ -74,32 +75,36 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A layer's record; any kind, deleted ones too.
-    pub(crate) async fn layer(&mut self, id: u32) -> Outcome<Layer, D> {
+    pub(crate) async fn layer(&mut self, id: u32) -> Outcome<Layer> {
         let (page, offset) = self.record_place(id, 0);
-        let missing = Error::NoSuchLayer(LayerId(id));
         if id == 0 {
-            return Err(missing);
+            return Err(self.no_layer(id));
         }
-        let Some(slot) = self.page(page).await? else { return Err(missing) };
+        let Some(slot) = self.page(page).await? else { return Err(self.no_layer(id)) };
         let layer = self.decode_layer(slot, offset)?;
         match layer.id {
-            0 => Err(missing),
+            0 => Err(self.no_layer(id)),
             found if found == id => Ok(layer),
-            _ => Err(damaged(Object::Layer, self.cache.block(slot))),
+            _ => Err(self.damaged_page(slot)),
         }
     }
 
+    /// There is no layer of this number.
+    pub(crate) fn no_layer(&mut self, id: u32) -> Stop {
+        self.stop(Error::NoSuchLayer(LayerId(id)))
+    }
+
     /// The block with a layer's record, to name it in a report of damage.
-    pub(crate) async fn record_block(&mut self, id: u32) -> Outcome<u64, D> {
+    pub(crate) async fn record_block(&mut self, id: u32) -> Outcome<u64> {
         let (page, _) = self.record_place(id, 0);
         Ok(self.page(page).await?.map_or(self.sb.catalog.block, |slot| self.cache.block(slot)))
     }
 
     /// A layer's record, if it is not deleted.
-    pub(crate) async fn live_layer(&mut self, id: u32) -> Outcome<Layer, D> {
+    pub(crate) async fn live_layer(&mut self, id: u32) -> Outcome<Layer> {
         let layer = self.layer(id).await?;
         if layer.is_deleted() || self.is_forgotten(layer.flags, layer.mount) {
-            return Err(Error::NoSuchLayer(LayerId(id)));
+            return Err(self.no_layer(id));
         }
         Ok(layer)
     }
@@ -110,7 +115,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// What reading and writing needs to know of a live layer.
-    pub(crate) async fn head(&mut self, id: LayerId) -> Outcome<Head, D> {
+    pub(crate) async fn head(&mut self, id: LayerId) -> Outcome<Head> {
         if let Some(head) = self.heads.iter().find(|head| head.id == id.0) {
             return Ok(*head);
         }
@@ -130,17 +135,17 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Where a scan looks for the record of this number, page and offset; none behind the last. `left` counts down to damage.
-    pub(crate) fn next_place(&self, id: u32, left: &mut u64) -> Outcome<Option<(u64, usize)>, D> {
+    pub(crate) fn next_place(&mut self, id: u32, left: &mut u64) -> Outcome<Option<(u64, usize)>> {
         let (page, offset) = self.record_place(id, 0);
         if id >= self.sb.next_layer || page >= self.span(self.sb.catalog_height) {
             return Ok(None);
         }
-        *left = left.checked_sub(1).ok_or_else(|| damaged(Object::Catalog, self.sb.catalog.block))?;
+        *left = left.checked_sub(1).ok_or_else(|| self.damaged(Object::Catalog, self.sb.catalog.block))?;
         Ok(Some((page, offset)))
     }
 
     /// The first record at or after this number.
-    pub(crate) async fn record_from(&mut self, id: u32) -> Outcome<Option<Layer>, D> {
+    pub(crate) async fn record_from(&mut self, id: u32) -> Outcome<Option<Layer>> {
         let mut id = id.max(1);
         let mut left = self.catalog_limit();
         while let Some((page, offset)) = self.next_place(id, &mut left)? {
@@ -155,7 +160,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 return Ok(Some(layer));
             }
             if layer.id != 0 {
-                return Err(damaged(Object::Layer, self.cache.block(slot)));
+                return Err(self.damaged_page(slot));
             }
             id += 1;
         }
@@ -163,7 +168,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// One past the pages that are known to be missing together with this one.
-    pub(crate) async fn empty_pages_end(&mut self, page: u64) -> Outcome<u64, D> {
+    pub(crate) async fn empty_pages_end(&mut self, page: u64) -> Outcome<u64> {
         let (root, height) = (self.sb.catalog, self.sb.catalog_height);
         if page >= self.span(height) {
             return Ok(u64::MAX);
@@ -177,7 +182,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A record, to be changed.
-    pub(crate) async fn open(&mut self, id: u32) -> Outcome<Open, D> {
+    pub(crate) async fn open(&mut self, id: u32) -> Outcome<Open> {
         self.expect_layer(id).await?;
         let (page, offset) = self.record_place(id, 0);
         let slot = self.page_mut(page).await?;
@@ -187,9 +192,9 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A new record, with the next number.
-    pub(crate) async fn open_new(&mut self) -> Outcome<Open, D> {
+    pub(crate) async fn open_new(&mut self) -> Outcome<Open> {
         let id = self.sb.next_layer;
-        self.sb.next_layer = id.checked_add(1).ok_or(Error::Exhausted)?;
+        self.sb.next_layer = id.checked_add(1).ok_or_else(|| self.stop(Error::Exhausted))?;
         let (page, offset) = self.record_place(id, 0);
         let slot = self.page_mut(page).await?;
         self.cache.pin(slot);
@@ -226,7 +231,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Removes a record; its page too if nothing else is on it.
-    pub(crate) async fn remove(&mut self, open: &Open) -> Outcome<(), D> {
+    pub(crate) async fn remove(&mut self, open: &Open) -> Outcome<()> {
         let id = open.layer.id;
         let after = Open { layer: Layer { id: 0, ..Layer::FREE }, ..*open };
         self.write_description(id, "", open.layer.description).await?;
@@ -237,7 +242,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.prune_page(self.record_place(id, 0).0).await
     }
 
-    pub(crate) async fn prune_page(&mut self, page: u64) -> Outcome<(), D> {
+    pub(crate) async fn prune_page(&mut self, page: u64) -> Outcome<()> {
         let mut tree = Tree::catalog(self.sb.catalog_height);
         self.prune(&mut tree, page, 0).await?;
         if !self.sb.catalog.is_block() {
@@ -247,7 +252,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Stores a description over one of `old` bytes.
-    pub(crate) async fn write_description(&mut self, id: u32, text: &str, old: u16) -> Outcome<(), D> {
+    pub(crate) async fn write_description(&mut self, id: u32, text: &str, old: u16) -> Outcome<()> {
         let mut done = 0;
         let length = text.len().max(usize::from(old));
         while done < length {
@@ -264,15 +269,17 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    /// Copies a description into `buffer`; its length.
-    pub(crate) async fn read_description(&mut self, layer: &Layer, buffer: &mut [u8]) -> Outcome<usize, D> {
+    /// Copies a live layer's description into `buffer`; its length.
+    pub(crate) async fn description(&mut self, id: u32, buffer: &mut [u8]) -> Outcome<usize> {
+        let layer = self.live_layer(id).await?;
         let length = usize::from(layer.description).min(buffer.len());
         let mut done = 0;
         while done < length {
             let (page, offset) = self.record_place(layer.id, wide(RECORD_SIZE + done));
             let part = (self.block_size() - offset).min(length - done);
             let Some(slot) = self.page(page).await? else {
-                return Err(damaged(Object::Catalog, self.record_block(layer.id).await?));
+                let block = self.record_block(layer.id).await?;
+                return Err(self.damaged(Object::Catalog, block));
             };
             let from = self.cache.bytes(slot).get(offset..offset + part).unwrap_or(&[]);
             if let Some(to) = buffer.get_mut(done..done + from.len()) {
@@ -284,7 +291,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The layer with this name among live volumes and snapshots. Reads the whole catalog.
-    pub(crate) async fn find_name(&mut self, name: &str) -> Outcome<Option<Layer>, D> {
+    pub(crate) async fn find_name(&mut self, name: &str) -> Outcome<Option<Layer>> {
         let mut next = 1;
         while let Some(id) = self.next_with_name(next, name).await? {
             let layer = self.layer(id).await?;
@@ -297,7 +304,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The first record at or after this number that has the name; other records are not decoded.
-    pub(crate) async fn next_with_name(&mut self, from: u32, name: &str) -> Outcome<Option<u32>, D> {
+    pub(crate) async fn next_with_name(&mut self, from: u32, name: &str) -> Outcome<Option<u32>> {
         let mut id = from;
         let mut left = self.catalog_limit();
         while let Some((page, offset)) = self.next_place(id, &mut left)? {

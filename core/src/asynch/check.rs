@@ -7,16 +7,15 @@ use super::*;
 use crate::device::asynch::BlockDevice;
 use crate::pool::asynch::Pool;
 use crate::pool::asynch::Result;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
-    pub(crate) async fn check_pass(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
+    pub(crate) async fn check_pass(&mut self, run: &mut Checking<'_>) -> Outcome<()> {
         let mut totals = Totals::default();
         for at in 0..self.sb.spares.len() {
             let Some(block) = self.sb.spares.get(at) else { continue };
             let pointer = self.check_pointer(Object::Superblock, block);
-            if run.damage(pointer, None)?.is_some() {
+            if run.damage(pointer, &self.failure, None)?.is_some() {
                 run.mark(block);
                 totals.used += 1;
             }
@@ -25,7 +24,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut next = 1;
         loop {
             let found = self.record_from(next).await;
-            let Some(found) = run.damage(found, None)? else {
+            let Some(found) = run.damage(found, &self.failure, None)? else {
                 run.complete = false;
                 break;
             };
@@ -103,41 +102,53 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     ) -> Result<Checked, D> {
         self.store.enter();
         let result: Result<Checked, D> = async {
-            if scratch.len() < 64 {
-                return Err(Error::WorkspaceTooSmall { needed: 64 });
-            }
-            let store = &mut self.store;
-            if store.pending.len() > 0 && !store.read_only && !store.poisoned {
-                store.checkpoint().await?;
-            }
-            let (total, part) = (store.layout.total, wide(scratch.len()) * 8);
-            let walks = total / part.max(1) + u64::from(!total.is_multiple_of(part.max(1)));
-            let visits = total.saturating_sub(store.sb.free).saturating_mul(walks);
-            let mut run = Checking {
-                bitmap: scratch,
-                report,
-                progress,
-                scrub,
-                complete: true,
-                visited: 0,
-                visits,
-                from: 0,
-                to: 0,
-                sum: Checked::default(),
-            };
-            store.check_superblocks(&mut run).await;
-            store.check_relations(&mut run).await?;
-            while run.from < total {
-                run.to = (run.from + part).min(total);
-                run.bitmap.fill(0);
-                run.sum.passes += 1;
-                store.check_pass(&mut run).await?;
-                run.from = run.to;
-            }
-            Ok(run.sum)
+            let checked = self.store.check(scratch, scrub, report, progress).await;
+            self.store.answer(checked)
         }
         .await;
         self.store.leave();
         result
+    }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    pub(crate) async fn check(
+        &mut self,
+        scratch: &mut [u8],
+        scrub: bool,
+        report: &mut dyn FnMut(&Finding),
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Outcome<Checked> {
+        if scratch.len() < 64 {
+            return Err(self.stop(Error::WorkspaceTooSmall { needed: 64 }));
+        }
+        if self.pending.len() > 0 && !self.read_only && !self.poisoned {
+            self.checkpoint().await?;
+        }
+        let (total, part) = (self.layout.total, wide(scratch.len()) * 8);
+        let walks = total / part.max(1) + u64::from(!total.is_multiple_of(part.max(1)));
+        let visits = total.saturating_sub(self.sb.free).saturating_mul(walks);
+        let mut run = Checking {
+            bitmap: scratch,
+            report,
+            progress,
+            scrub,
+            complete: true,
+            visited: 0,
+            visits,
+            from: 0,
+            to: 0,
+            sum: Checked::default(),
+        };
+        self.check_superblocks(&mut run).await;
+        self.check_relations(&mut run).await?;
+        while run.from < total {
+            run.to = (run.from + part).min(total);
+            run.bitmap.fill(0);
+            run.sum.passes += 1;
+            self.check_pass(&mut run).await?;
+            run.from = run.to;
+        }
+        Ok(run.sum)
     }
 }

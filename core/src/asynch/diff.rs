@@ -7,12 +7,11 @@ use super::*;
 use crate::device::asynch::BlockDevice;
 use crate::pool::asynch::Pool;
 use crate::pool::asynch::Result;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// From an address on: do the layers differ there, and for how many blocks does the answer hold?
-    pub(crate) async fn compare(&mut self, a: &Head, b: &Head, address: u64) -> Outcome<(bool, u64), D> {
+    pub(crate) async fn compare(&mut self, a: &Head, b: &Head, address: u64) -> Outcome<(bool, u64)> {
         let pending = |store: &Self, head: &Head| store.pending.next_address(head.id, address);
         let next = match (pending(self, a), pending(self, b)) {
             (Some(a), Some(b)) => a.min(b),
@@ -51,33 +50,40 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn diff(&mut self, a: LayerId, b: LayerId, from: u64) -> Result<Option<Extent>, D> {
         self.store.enter();
         let result: Result<Option<Extent>, D> = async {
-            let (of_a, of_b) = (self.store.head(a).await?, self.store.head(b).await?);
-            let spb = self.store.spb;
-            let end = spb.ceil(of_b.sectors);
-            let mut address = from / spb;
-            // As many entries as both maps can have on this device: more, and a node leads back to itself.
-            let mut left = self.store.layout.total << (self.store.fan_shift() + 1);
-            while address < end {
-                let (differs, count) = self.store.compare(&of_a, &of_b, address).await?;
-                if !differs {
-                    left = left.checked_sub(1).ok_or_else(|| damaged(Object::MapNode, of_b.root.block))?;
-                    address = address.saturating_add(count);
-                    continue;
-                }
-                let sector = from.max(address * spb);
-                let extent = self.store.extent(b, sector).await?;
-                let most = spb.ceil(sector + extent.count) - address;
-                let mut blocks = 1;
-                while blocks < most && self.store.compare(&of_a, &of_b, address + blocks).await? == (true, 1) {
-                    blocks += 1;
-                }
-                let count = extent.count.min((address + blocks) * spb - sector);
-                return Ok(Some(Extent { count, ..extent }));
-            }
-            Ok(None)
+            let found = self.store.diff(a, b, from).await;
+            self.store.answer(found)
         }
         .await;
         self.store.leave();
         result
+    }
+}
+
+impl<D: BlockDevice> Store<'_, D> {
+    pub(crate) async fn diff(&mut self, a: LayerId, b: LayerId, from: u64) -> Outcome<Option<Extent>> {
+        let (of_a, of_b) = (self.head(a).await?, self.head(b).await?);
+        let spb = self.spb;
+        let end = spb.ceil(of_b.sectors);
+        let mut address = from / spb;
+        // As many entries as both maps can have on this device: more, and a node leads back to itself.
+        let mut left = self.layout.total << (self.fan_shift() + 1);
+        while address < end {
+            let (differs, count) = self.compare(&of_a, &of_b, address).await?;
+            if !differs {
+                left = left.checked_sub(1).ok_or_else(|| self.damaged(Object::MapNode, of_b.root.block))?;
+                address = address.saturating_add(count);
+                continue;
+            }
+            let sector = from.max(address * spb);
+            let extent = self.extent(b, sector).await?;
+            let most = spb.ceil(sector + extent.count) - address;
+            let mut blocks = 1;
+            while blocks < most && self.compare(&of_a, &of_b, address + blocks).await? == (true, 1) {
+                blocks += 1;
+            }
+            let count = extent.count.min((address + blocks) * spb - sector);
+            return Ok(Some(Extent { count, ..extent }));
+        }
+        Ok(None)
     }
 }

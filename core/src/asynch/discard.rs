@@ -7,7 +7,6 @@ use super::*;
 use crate::device::asynch::BlockDevice;
 use crate::pool::asynch::Pool;
 use crate::pool::asynch::Result;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
@@ -24,13 +23,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn discard(&mut self, volume: LayerId, sector: u64, count: u64) -> Result<(), D> {
         self.store.enter();
         let result: Result<(), D> = async {
-            let head = self.store.writable_head(volume).await?;
-            check_range(&head, sector, count)?;
-            self.store.leave_fresh().await?;
-            let spb = self.store.spb;
-            let end = sector + count;
-            let last = if end == head.sectors { spb.ceil(end) } else { end / spb };
-            self.store.clear(volume, spb.ceil(sector), last).await
+            let done = self.store.discard(volume, sector, count).await;
+            self.store.answer(done)
         }
         .await;
         self.store.leave();
@@ -47,41 +41,40 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn write_zeroes(&mut self, volume: LayerId, sector: u64, count: u64) -> Result<(), D> {
         self.store.enter();
         let result: Result<(), D> = async {
-            let head = self.store.writable_head(volume).await?;
-            check_range(&head, sector, count)?;
-            if count == 0 {
-                return Ok(());
-            }
-            self.store.leave_fresh().await?;
-            let spb = self.store.spb;
-            let end = sector + count;
-            let first = spb.ceil(sector);
-            let last = if end == head.sectors { spb.ceil(end) } else { end / spb };
-            if first > last {
-                return self.zero_part(volume, sector / spb, sector % spb, count).await;
-            }
-            if sector % spb != 0 {
-                self.zero_part(volume, sector / spb, sector % spb, spb.get() - sector % spb).await?;
-            }
-            self.store.clear(volume, first, last).await?;
-            if end > last * spb {
-                self.zero_part(volume, last, 0, end - last * spb).await?;
-            }
-            Ok(())
+            let done = self.zero(volume, sector, count).await;
+            self.store.answer(done)
         }
         .await;
         self.store.leave();
         result
     }
 
+    pub(crate) async fn zero(&mut self, volume: LayerId, sector: u64, count: u64) -> Outcome<()> {
+        let head = self.store.writable_head(volume).await?;
+        self.store.check_range(&head, sector, count)?;
+        if count == 0 {
+            return Ok(());
+        }
+        self.store.leave_fresh().await?;
+        let spb = self.store.spb;
+        let end = sector + count;
+        let first = spb.ceil(sector);
+        let last = if end == head.sectors { spb.ceil(end) } else { end / spb };
+        if first > last {
+            return self.zero_part(volume, sector / spb, sector % spb, count).await;
+        }
+        if sector % spb != 0 {
+            self.zero_part(volume, sector / spb, sector % spb, spb.get() - sector % spb).await?;
+        }
+        self.store.clear(volume, first, last).await?;
+        if end > last * spb {
+            self.zero_part(volume, last, 0, end - last * spb).await?;
+        }
+        Ok(())
+    }
+
     /// Zeroes some sectors of one block, unless it reads as zeros anyway.
-    pub(crate) async fn zero_part(
-        &mut self,
-        volume: LayerId,
-        address: u64,
-        within: u64,
-        sectors: u64,
-    ) -> Result<(), D> {
+    pub(crate) async fn zero_part(&mut self, volume: LayerId, address: u64, within: u64, sectors: u64) -> Outcome<()> {
         let head = self.store.head(volume).await?;
         let (entry, _) = self.store.effective(&head, address).await?;
         let base = entry.is_empty() && address * self.store.spb < self.store.base_sectors(&head);
@@ -93,8 +86,18 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
+    pub(crate) async fn discard(&mut self, volume: LayerId, sector: u64, count: u64) -> Outcome<()> {
+        let head = self.writable_head(volume).await?;
+        self.check_range(&head, sector, count)?;
+        self.leave_fresh().await?;
+        let spb = self.spb;
+        let end = sector + count;
+        let last = if end == head.sectors { spb.ceil(end) } else { end / spb };
+        self.clear(volume, spb.ceil(sector), last).await
+    }
+
     /// Removes the blocks of some addresses; holes are skipped, not walked.
-    pub(crate) async fn clear(&mut self, volume: LayerId, first: u64, end: u64) -> Outcome<(), D> {
+    pub(crate) async fn clear(&mut self, volume: LayerId, first: u64, end: u64) -> Outcome<()> {
         let mut address = first;
         while address < end {
             let head = self.head(volume).await?;
@@ -113,7 +116,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    pub(crate) async fn clear_one(&mut self, head: &Head, address: u64, target: Entry) -> Outcome<(), D> {
+    pub(crate) async fn clear_one(&mut self, head: &Head, address: u64, target: Entry) -> Outcome<()> {
         let mut head = *head;
         loop {
             let known = self.pending.find(head.id, address);
@@ -126,7 +129,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 return self.note(&head, address, target, 0, growth).await;
             }
             if !self.make_room(&head, &demand).await? {
-                return Err(refused(self.missing(&demand).max(1)));
+                return Err(self.no_space(&demand));
             }
             head = self.head(LayerId(head.id)).await?;
         }

@@ -5,36 +5,40 @@
 use super::*;
 
 use crate::device::asynch::BlockDevice;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// There is such a record. Apart, so that it takes no stack below what follows.
     #[inline(never)]
-    pub(crate) async fn expect_layer(&mut self, id: u32) -> Outcome<(), D> {
+    pub(crate) async fn expect_layer(&mut self, id: u32) -> Outcome<()> {
         self.layer(id).await.map(drop)
     }
 
     /// The catalog can take so many more records without growing a level in the middle of a verb.
-    pub(crate) async fn expect_layers(&mut self, count: u64) -> Outcome<(), D> {
+    pub(crate) async fn expect_layers(&mut self, count: u64) -> Outcome<()> {
         let last = u64::from(self.sb.next_layer) + count;
         if last > u64::from(u32::MAX) {
-            return Err(Error::Exhausted);
+            return Err(self.stop(Error::Exhausted));
         }
         self.raise_catalog_for(last).await
     }
 
     /// The epoch that a layer closes; the next one begins.
-    pub(crate) fn close_epoch(&mut self) -> Outcome<u32, D> {
+    pub(crate) fn close_epoch(&mut self) -> Outcome<u32> {
         let epoch = self.sb.epoch;
-        self.sb.epoch = epoch.checked_add(1).ok_or(Error::Exhausted)?;
+        self.sb.epoch = epoch.checked_add(1).ok_or_else(|| self.stop(Error::Exhausted))?;
         Ok(epoch)
     }
 
-    pub(crate) async fn free_name(&mut self, name: &str, but: u32) -> Outcome<Name, D> {
-        let checked = Name::new(name).ok_or(Error::BadName)?;
+    /// The text as a name, if it can be one.
+    pub(crate) fn checked_name(&mut self, name: &str) -> Outcome<Name> {
+        Name::new(name).ok_or_else(|| self.stop(Error::BadName))
+    }
+
+    pub(crate) async fn free_name(&mut self, name: &str, but: u32) -> Outcome<Name> {
+        let checked = self.checked_name(name)?;
         match self.find_name(name).await? {
-            Some(layer) if layer.id != but => Err(Error::NameTaken(LayerId(layer.id))),
+            Some(layer) if layer.id != but => Err(self.stop(Error::NameTaken(LayerId(layer.id)))),
             _ => Ok(checked),
         }
     }
@@ -45,9 +49,9 @@ impl<D: BlockDevice> Store<'_, D> {
         attributes: &Attributes<'_>,
         name: Name,
         kind: LayerKind,
-    ) -> Outcome<Open, D> {
+    ) -> Outcome<Open> {
         if attributes.description.len() > DESCRIPTION {
-            return Err(Error::BadName);
+            return Err(self.stop(Error::BadName));
         }
         let mut open = self.open_new().await?;
         open.layer.kind = kind;
@@ -61,22 +65,22 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A verb that takes space: what is left must still hold the reserve and every promise.
-    pub(crate) fn check_room(&self) -> Outcome<(), D> {
+    pub(crate) fn check_room(&mut self) -> Outcome<()> {
         self.check_free(self.sb.free)
     }
 
     /// The same of so many free blocks.
     #[inline(never)]
-    pub(crate) fn check_free(&self, free: u64) -> Outcome<(), D> {
+    pub(crate) fn check_free(&mut self, free: u64) -> Outcome<()> {
         let needed = self.reserve() + self.sb.guaranteed;
         match needed.saturating_sub(free) {
             0 => Ok(()),
-            missing => Err(refused(missing)),
+            missing => Err(self.refused(missing)),
         }
     }
 
     /// As [`check_room`](Self::check_room), counting what merge will give back.
-    pub(crate) fn check_promises(&self) -> Outcome<(), D> {
+    pub(crate) fn check_promises(&mut self) -> Outcome<()> {
         if self.sb.guaranteed <= self.durable.guaranteed {
             return Ok(());
         }
@@ -85,13 +89,13 @@ impl<D: BlockDevice> Store<'_, D> {
         self.check_free(self.sb.free + self.sb.reclaimable + pages)
     }
 
-    pub(crate) async fn live(&mut self, id: LayerId, kind: LayerKind) -> Outcome<Layer, D> {
+    pub(crate) async fn live(&mut self, id: LayerId, kind: LayerKind) -> Outcome<Layer> {
         let layer = self.live_layer(id.0).await?;
-        if layer.kind == kind { Ok(layer) } else { Err(Error::WrongKind(id)) }
+        if layer.kind == kind { Ok(layer) } else { Err(self.stop(Error::WrongKind(id))) }
     }
 
     /// One child of a layer takes the place of another (0: none).
-    pub(crate) async fn exchange_child(&mut self, parent: u32, old: u32, new: u32) -> Outcome<(), D> {
+    pub(crate) async fn exchange_child(&mut self, parent: u32, old: u32, new: u32) -> Outcome<()> {
         if parent == 0 {
             return Ok(());
         }
@@ -112,14 +116,14 @@ impl<D: BlockDevice> Store<'_, D> {
         attributes: &Attributes<'_>,
         sectors: u64,
         flags: LayerFlags,
-    ) -> Outcome<LayerId, D> {
+    ) -> Outcome<LayerId> {
         let name = self.free_name(attributes.name, 0).await?;
         let blocks = self.spb.ceil(sectors);
         if blocks == 0 || blocks > 1 << 48 {
-            return Err(Error::BadParameter("a volume has from one sector to 2^48 blocks"));
+            return Err(self.stop(Error::BadParameter("a volume has from one sector to 2^48 blocks")));
         }
         if !(LayerFlags::GUARANTEED | LayerFlags::INTEGRITY).contains(flags) {
-            return Err(Error::BadParameter("a volume can be guaranteed and have integrity, nothing else"));
+            return Err(self.stop(Error::BadParameter("a volume can be guaranteed and have integrity, nothing else")));
         }
         self.expect_layers(1).await?;
         let mut open = self.new_layer(attributes, name, LayerKind::Volume).await?;
@@ -133,7 +137,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    pub(crate) async fn snapshot_body(&mut self, of: &[SnapshotOf<'_>]) -> Outcome<LayerId, D> {
+    pub(crate) async fn snapshot_body(&mut self, of: &[SnapshotOf<'_>]) -> Outcome<LayerId> {
         self.expect_layers(wide(of.len())).await?;
         let first = self.sb.next_layer;
         let epoch = self.close_epoch()?;
@@ -151,12 +155,12 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Makes a new layer of a volume's present state, between the volume and its parent. The new record is open.
-    pub(crate) async fn put_below(&mut self, volume: u32, mut new: Open, epoch: u32) -> Outcome<u32, D> {
+    pub(crate) async fn put_below(&mut self, volume: u32, mut new: Open, epoch: u32) -> Outcome<u32> {
         let id = new.layer.id;
         let mut above = self.open(volume).await?;
         if above.layer.parent_epoch >= epoch && above.layer.parent_epoch != 0 {
             // The same volume twice in one step: the two snapshots would close the same epoch.
-            return Err(Error::WrongKind(LayerId(volume)));
+            return Err(self.stop(Error::WrongKind(LayerId(volume))));
         }
         let below = above.layer;
         let root = self.entry_of(&above);
@@ -196,11 +200,11 @@ impl<D: BlockDevice> Store<'_, D> {
         snapshot: LayerId,
         time: u64,
         keep: Option<&Attributes<'_>>,
-    ) -> Outcome<Option<LayerId>, D> {
+    ) -> Outcome<Option<LayerId>> {
         let old = self.live(volume, LayerKind::Volume).await?;
         let target = self.live(snapshot, LayerKind::Snapshot).await?;
         if old.family != target.family {
-            return Err(Error::WrongKind(snapshot));
+            return Err(self.stop(Error::WrongKind(snapshot)));
         }
         self.expect_layers(1).await?;
         let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == old.parent;
@@ -254,7 +258,7 @@ impl<D: BlockDevice> Store<'_, D> {
         snapshot: LayerId,
         attributes: &Attributes<'_>,
         guaranteed: bool,
-    ) -> Outcome<LayerId, D> {
+    ) -> Outcome<LayerId> {
         let source = self.live(snapshot, LayerKind::Snapshot).await?;
         let name = self.free_name(attributes.name, 0).await?;
         self.expect_layers(1).await?;
@@ -277,7 +281,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    pub(crate) async fn delete_body(&mut self, id: LayerId) -> Outcome<(), D> {
+    pub(crate) async fn delete_body(&mut self, id: LayerId) -> Outcome<()> {
         let layer = self.live_layer(id.0).await?;
         if layer.kind == LayerKind::Attachment && layer.owner != 0 {
             self.detach(&layer).await?;
@@ -296,10 +300,10 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    pub(crate) async fn rename_body(&mut self, id: LayerId, name: &str) -> Outcome<(), D> {
+    pub(crate) async fn rename_body(&mut self, id: LayerId, name: &str) -> Outcome<()> {
         let layer = self.live_layer(id.0).await?;
         if layer.kind == LayerKind::Attachment {
-            return Err(Error::WrongKind(id));
+            return Err(self.stop(Error::WrongKind(id)));
         }
         let name = self.free_name(name, id.0).await?;
         let mut open = self.open(id.0).await?;
@@ -309,10 +313,10 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    pub(crate) async fn describe_body(&mut self, id: LayerId, text: &str) -> Outcome<(), D> {
+    pub(crate) async fn describe_body(&mut self, id: LayerId, text: &str) -> Outcome<()> {
         let layer = self.live_layer(id.0).await?;
         if text.len() > DESCRIPTION {
-            return Err(Error::BadName);
+            return Err(self.stop(Error::BadName));
         }
         let mut open = self.open(id.0).await?;
         open.layer.description = u16::try_from(text.len()).unwrap_or(0);

@@ -7,7 +7,6 @@ use super::*;
 use crate::device::asynch::BlockDevice;
 use crate::pool::asynch::Pool;
 use crate::pool::asynch::Result;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
@@ -54,13 +53,13 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// One step of the merge in progress, or of the next.
-    pub(crate) async fn merge_step(&mut self, budget: u32) -> Outcome<Merge, D> {
+    pub(crate) async fn merge_step(&mut self, budget: u32) -> Outcome<Merge> {
         self.writable()?;
         let Some(target) = self.merge_target().await? else { return Ok(Merge::Idle) };
         let (id, children) = target;
         let needed = self.unit_cost(children) + self.end_cost() + self.search_cost(children);
         if needed > u64::from(budget) {
-            return Err(Error::BudgetTooSmall { needed: u32::try_from(needed).unwrap_or(u32::MAX) });
+            return Err(self.stop(Error::BudgetTooSmall { needed: u32::try_from(needed).unwrap_or(u32::MAX) }));
         }
         self.begin().await?;
         let limit = u64::from(budget) - self.end_cost();
@@ -71,11 +70,11 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// The layer to work on, and the number of its children.
     #[inline(never)]
-    pub(crate) async fn merge_target(&mut self) -> Outcome<Option<(u32, u64)>, D> {
+    pub(crate) async fn merge_target(&mut self) -> Outcome<Option<(u32, u64)>> {
         Ok(self.find_target().await?.map(|layer| (layer.id, u64::from(layer.children))))
     }
 
-    pub(crate) async fn find_target(&mut self) -> Outcome<Option<Layer>, D> {
+    pub(crate) async fn find_target(&mut self) -> Outcome<Option<Layer>> {
         if self.sb.merge.mode != MergeMode::None {
             return self.layer(self.sb.merge.layer).await.map(Some);
         }
@@ -85,8 +84,8 @@ impl<D: BlockDevice> Store<'_, D> {
         if self.sb.hint != 0 {
             match self.layer(self.sb.hint).await {
                 Ok(layer) if self.can_merge(&layer) => return Ok(Some(layer)),
-                Ok(_) | Err(Error::NoSuchLayer(_)) => {}
-                Err(error) => return Err(error),
+                Err(Stop) if !matches!(self.failure, Error::NoSuchLayer(_)) => return Err(Stop),
+                _ => {}
             }
         }
         let mut next = 1;
@@ -105,7 +104,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     #[inline(never)]
-    pub(crate) async fn merge_body(&mut self, id: u32, budget: Budget) -> Outcome<Merge, D> {
+    pub(crate) async fn merge_body(&mut self, id: u32, budget: Budget) -> Outcome<Merge> {
         self.bury(id).await?;
         while self.affords(budget, 1) && self.drop_attachment(id).await? {}
         let layer = self.layer(id).await?;
@@ -123,7 +122,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A staged attachment of an earlier mount becomes a deleted layer.
-    pub(crate) async fn bury(&mut self, id: u32) -> Outcome<(), D> {
+    pub(crate) async fn bury(&mut self, id: u32) -> Outcome<()> {
         let layer = self.layer(id).await?;
         if layer.is_deleted() {
             return Ok(());
@@ -136,7 +135,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The first attachment of a deleted layer becomes a deleted layer of its own; false if there is none.
-    pub(crate) async fn drop_attachment(&mut self, id: u32) -> Outcome<bool, D> {
+    pub(crate) async fn drop_attachment(&mut self, id: u32) -> Outcome<bool> {
         let attachment = self.layer(id).await?.first_attachment;
         if attachment == 0 {
             return Ok(false);
@@ -154,10 +153,11 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(true)
     }
 
-    pub(crate) async fn merge_into_child(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge, D> {
+    pub(crate) async fn merge_into_child(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge> {
         let child = if layer.children == 1 { Some(self.layer(layer.child_xor).await?) } else { None };
         if child.is_some_and(|child| child.height < layer.height || child.parent != layer.id) || layer.children > 1 {
-            return Err(damaged(Object::Layer, self.record_block(layer.id).await?));
+            let block = self.record_block(layer.id).await?;
+            return Err(self.damaged(Object::Layer, block));
         }
         let (done, freed) = self.merge_walk(layer, child.as_ref(), budget).await?;
         let mut open = self.open(layer.id).await?;
@@ -172,7 +172,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The child takes over what is left, and the layer's place.
-    pub(crate) async fn merge_finish(&mut self, layer: &Layer, child: Option<&Layer>, left: Freed) -> Outcome<(), D> {
+    pub(crate) async fn merge_finish(&mut self, layer: &Layer, child: Option<&Layer>, left: Freed) -> Outcome<()> {
         let heir = child.map_or(0, |child| child.id);
         crate::logging::event!(info, "layer {} merged into {}", layer.id, heir);
         if let Some(child) = child {
@@ -210,7 +210,7 @@ impl<D: BlockDevice> Store<'_, D> {
         layer: &Layer,
         child: Option<&Layer>,
         budget: Budget,
-    ) -> Outcome<(bool, Freed), D> {
+    ) -> Outcome<(bool, Freed)> {
         let end = self.span(layer.height);
         let mut freed = Freed::default();
         while self.sb.merge.front < end && layer.root.is_block() {
@@ -229,7 +229,7 @@ impl<D: BlockDevice> Store<'_, D> {
         child: Option<&Layer>,
         budget: Budget,
         freed: &mut Freed,
-    ) -> Outcome<(), D> {
+    ) -> Outcome<()> {
         let front = self.sb.merge.front;
         let limit = layer.parent_epoch;
         let mut path: heapless::Vec<u64, MAX_HEIGHT> = heapless::Vec::new();
@@ -278,7 +278,7 @@ impl<D: BlockDevice> Store<'_, D> {
         limit: u32,
         budget: Budget,
         freed: &mut Freed,
-    ) -> Outcome<(), D> {
+    ) -> Outcome<()> {
         self.cache.pin(slot);
         let peer_slot = if peer.is_block() { Some(self.load(peer, Object::MapNode).await?) } else { None };
         if let Some(slot) = peer_slot {
@@ -321,7 +321,11 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// The step is done or not; no layer's content changes either way.
     pub async fn merge_step(&mut self, budget: u32) -> Result<Merge, D> {
         self.store.enter();
-        let result: Result<Merge, D> = async { self.store.merge_step(budget).await }.await;
+        let result: Result<Merge, D> = async {
+            let done = self.store.merge_step(budget).await;
+            self.store.answer(done)
+        }
+        .await;
         self.store.leave();
         result
     }

@@ -6,7 +6,7 @@ use super::*;
 
 use crate::device::asynch::BlockDevice;
 use crate::mount::asynch::read_superblocks;
-use crate::store::asynch::Outcome;
+use crate::pool::asynch::Result;
 use crate::store::asynch::Store;
 
 impl<'w, D: BlockDevice> Store<'w, D> {
@@ -16,7 +16,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         workspace: &'w mut [u8],
         options: &FormatOptions,
         base: BaseIdentity,
-    ) -> Outcome<(), D> {
+    ) -> Result<(), D> {
         let geometry = device.geometry();
         if geometry.read_only {
             return Err(Error::ReadOnly);
@@ -37,14 +37,19 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             }
         }
         let mut store = Self::new(device, workspace, &sb, options.checksum, needed, 1)?;
-        store.wipe(block_size).await?;
-        store.fresh = false;
-        store.window.restart(0);
-        store.checkpoint().await
+        let done = store.make_empty(block_size).await;
+        store.answer(done)
+    }
+
+    pub(crate) async fn make_empty(&mut self, block_size: usize) -> Outcome<()> {
+        self.wipe(block_size).await?;
+        self.fresh = false;
+        self.window.restart(0);
+        self.checkpoint().await
     }
 
     /// Makes sure that nothing of an older pool is left in any slot or unit (M5).
-    pub(crate) async fn wipe(&mut self, block_size: usize) -> Outcome<(), D> {
+    pub(crate) async fn wipe(&mut self, block_size: usize) -> Outcome<()> {
         // Slots of pools with other block sizes lie at other places; what is there may be the data of a pool that is still whole.
         for shift in 9..=16 {
             for slot in 0..SUPERBLOCKS {
@@ -59,15 +64,15 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 }
                 bytes.fill(0);
                 self.stats.writes += 1;
-                self.device.write(sector, bytes).await.map_err(Error::Device)?;
+                self.device.write(sector, bytes).await.map_err(|error| self.unread(error))?;
             }
         }
         self.scratch.fill(0);
         // The journal of an old pool goes only when no superblock can lead to it any more.
-        self.device.flush().await.map_err(Error::Device)?;
+        self.device.flush().await.map_err(|error| self.unread(error))?;
         for block in 0..GROUP_START + self.layout.journal_blocks {
             self.write_scratch(block).await?;
         }
-        self.device.flush().await.map_err(Error::Device)
+        self.device.flush().await.map_err(|error| self.unread(error))
     }
 }

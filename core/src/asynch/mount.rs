@@ -5,7 +5,7 @@
 use super::*;
 
 use crate::device::asynch::BlockDevice;
-use crate::store::asynch::Outcome;
+use crate::pool::asynch::Result;
 use crate::store::asynch::Store;
 
 impl<'w, D: BlockDevice> Store<'w, D> {
@@ -21,7 +21,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         checksum: Checksum,
         needed: usize,
         base_alignment: u32,
-    ) -> Outcome<Self, D> {
+    ) -> Result<Self, D> {
         let geometry = device.geometry();
         let block_size = 1usize << sb.block_shift;
         let alignment = alignment_of(&geometry)?.max(index(u64::from(base_alignment)));
@@ -62,6 +62,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             growth: 0,
             reserve_used: 0,
             held: crate::transfer::Held::default(),
+            failure: Error::NotAPool,
             #[cfg(feature = "async")]
             entered: None,
             heads: heapless::Deque::new(),
@@ -77,7 +78,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         workspace: &'w mut [u8],
         options: &MountOptions,
         base_alignment: u32,
-    ) -> Outcome<Self, D> {
+    ) -> Result<Self, D> {
         let geometry = device.geometry();
         if !geometry.read_only {
             device.flush().await.map_err(Error::Device)?;
@@ -89,7 +90,8 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         store.stats.flushes = 1;
         store.read_only = options.read_only || geometry.read_only;
         store.window.restart(store.sb.cursor);
-        store.recover().await?;
+        let recovered = store.recover().await;
+        store.answer(recovered)?;
         event!(
             info,
             "mounted: generation {}, {} records from the journal, {} blocks free, read-only: {}",
@@ -107,7 +109,7 @@ pub(crate) async fn read_superblocks<D: BlockDevice>(
     device: &mut D,
     workspace: &mut [u8],
     checksum: Checksum,
-) -> Outcome<Superblock, D> {
+) -> Result<Superblock, D> {
     let geometry = device.geometry();
     let sector = sector_of(&geometry)?;
     let length = sector.max(SUPERBLOCK_SIZE);
@@ -164,7 +166,7 @@ pub(crate) async fn identify<B: BlockDevice>(
     buffer: &mut [u8],
     sector_size: u32,
     checksum: Checksum,
-) -> Outcome<BaseIdentity, B> {
+) -> Result<BaseIdentity, B> {
     let geometry = base.geometry();
     if geometry.sectors == 0 {
         return Ok(BaseIdentity::default());

@@ -98,8 +98,14 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     /// As [`flush`](Self::flush).
     pub async fn unmount(mut self) -> Result<D, D> {
         self.store.enter();
+        let done = self.wind_up().await;
+        self.store.answer(done)?;
+        Ok(self.store.device)
+    }
+
+    pub(crate) async fn wind_up(&mut self) -> Outcome<()> {
         if self.store.poisoned {
-            return Err(Error::Poisoned);
+            return Err(self.store.stop(Error::Poisoned));
         }
         self.store.check_idle()?;
         if !self.store.read_only && (!self.store.fresh || self.store.pending.len() > 0) {
@@ -109,7 +115,7 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
                 self.store.flush().await?;
             }
         }
-        Ok(self.store.device)
+        Ok(())
     }
 
     /// Gives the device back as it is: what was not flushed may be lost.
@@ -143,7 +149,8 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
             if self.store.read_only {
                 return Ok(());
             }
-            self.store.flush().await
+            let done = self.store.flush().await;
+            self.store.answer(done)
         }
         .await;
         self.store.leave();
@@ -159,7 +166,11 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     /// As [`flush`](Self::flush).
     pub async fn checkpoint(&mut self) -> Result<(), D> {
         self.store.enter();
-        let result: Result<(), D> = async { self.store.checkpoint().await }.await;
+        let result: Result<(), D> = async {
+            let done = self.store.checkpoint().await;
+            self.store.answer(done)
+        }
+        .await;
         self.store.leave();
         result
     }
@@ -242,21 +253,8 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     pub async fn grow(&mut self) -> Result<u64, D> {
         self.store.enter();
         let result: Result<u64, D> = async {
-            self.store.begin().await?;
-            let result = self.store.grow_body().await;
-            let old = self.store.layout;
-            if let Ok(total) = result {
-                self.store.layout.total = total;
-            }
-            let result = self.store.end(result).await;
-            match &result {
-                Ok(total) if *total > old.total => {
-                    crate::logging::event!(info, "grown from {} to {} blocks", old.total, *total);
-                }
-                Ok(_) => {}
-                Err(_) => self.store.layout = old,
-            }
-            result
+            let total = self.store.grow().await;
+            self.store.answer(total)
         }
         .await;
         self.store.leave();
@@ -272,15 +270,37 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     /// Changes nothing that a volume can see.
     pub async fn discard_free(&mut self, from: u64, budget: u32) -> Result<Option<u64>, D> {
         self.store.enter();
-        let result: Result<Option<u64>, D> = async { self.store.discard_free(from, budget).await }.await;
+        let result: Result<Option<u64>, D> = async {
+            let next = self.store.discard_free(from, budget).await;
+            self.store.answer(next)
+        }
+        .await;
         self.store.leave();
         result
     }
 }
 
 impl<D: BlockDevice> Store<'_, D> {
+    pub(crate) async fn grow(&mut self) -> Outcome<u64> {
+        self.begin().await?;
+        let result = self.grow_body().await;
+        let old = self.layout;
+        if let Ok(total) = result {
+            self.layout.total = total;
+        }
+        let result = self.end(result).await;
+        match result {
+            Ok(total) if total > old.total => {
+                crate::logging::event!(info, "grown from {} to {} blocks", old.total, total);
+            }
+            Ok(_) => {}
+            Err(_) => self.layout = old,
+        }
+        result
+    }
+
     /// The larger total; the space map's new nodes need no writing, its entries' counts do.
-    pub(crate) async fn grow_body(&mut self) -> Result<u64, D> {
+    pub(crate) async fn grow_body(&mut self) -> Outcome<u64> {
         let old = self.layout;
         let sectors = self.device.geometry().sectors;
         let layout = crate::format::Layout { total: (sectors / self.spb).min(1 << 48), ..old };
@@ -293,7 +313,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(layout.total)
     }
 
-    pub(crate) async fn discard_free(&mut self, from: u64, budget: u32) -> Result<Option<u64>, D> {
+    pub(crate) async fn discard_free(&mut self, from: u64, budget: u32) -> Outcome<Option<u64>> {
         self.writable()?;
         if !self.device.geometry().discard {
             return Ok(None);
@@ -307,7 +327,7 @@ impl<D: BlockDevice> Store<'_, D> {
             let Some((first, count)) = self.free_run(at, self.layout.total).await? else {
                 return self.flush().await.map(|()| None);
             };
-            self.device.discard(first * self.spb, count * self.spb).await.map_err(Error::Device)?;
+            self.device.discard(first * self.spb, count * self.spb).await.map_err(|error| self.unread(error))?;
             at = first + count;
             left -= 1;
         }
@@ -321,10 +341,10 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Sectors in a buffer; an error if it is not a whole number of them.
-    pub(crate) fn sectors_in(&self, buffer: &[u8], layer_sectors: u64) -> Result<u64, D> {
+    pub(crate) fn sectors_in(&mut self, buffer: &[u8], layer_sectors: u64) -> Outcome<u64> {
         let (bytes, sector) = (wide(buffer.len()), self.sector());
         if bytes % sector != 0 {
-            return Err(Error::OutOfRange { sectors: layer_sectors });
+            return Err(self.stop(Error::OutOfRange { sectors: layer_sectors }));
         }
         Ok(bytes / sector)
     }

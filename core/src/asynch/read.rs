@@ -23,31 +23,36 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn read(&mut self, layer: LayerId, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
         self.store.enter();
         let result: Result<(), D> = async {
-            let head = self.store.head(layer).await?;
-            let count = self.store.sectors_in(buffer, head.sectors)?;
-            check_range(&head, sector, count)?;
-            let spb = self.store.spb;
-            let mut done = 0;
-            while done < count {
-                let at = sector + done;
-                let (address, within) = (at / spb, at % spb);
-                let left = count - done;
-                let run = self.store.run(&head, address, spb.ceil(within + left)).await?;
-                let sectors = (run.count * spb - within).min(left);
-                let range = self.store.bytes_of(done)..self.store.bytes_of(done + sectors);
-                let part = buffer.get_mut(range).unwrap_or(&mut []);
-                self.read_run(&head, &run, at, part).await?;
-                done += sectors;
-            }
-            Ok(())
+            let done = self.read_sectors(layer, sector, buffer).await;
+            self.store.answer(done)
         }
         .await;
         self.store.leave();
         result
     }
 
+    pub(crate) async fn read_sectors(&mut self, layer: LayerId, sector: u64, buffer: &mut [u8]) -> Outcome<()> {
+        let head = self.store.head(layer).await?;
+        let count = self.store.sectors_in(buffer, head.sectors)?;
+        self.store.check_range(&head, sector, count)?;
+        let spb = self.store.spb;
+        let mut done = 0;
+        while done < count {
+            let at = sector + done;
+            let (address, within) = (at / spb, at % spb);
+            let left = count - done;
+            let run = self.store.run(&head, address, spb.ceil(within + left)).await?;
+            let sectors = (run.count * spb - within).min(left);
+            let range = self.store.bytes_of(done)..self.store.bytes_of(done + sectors);
+            let part = buffer.get_mut(range).unwrap_or(&mut []);
+            self.read_run(&head, &run, at, part).await?;
+            done += sectors;
+        }
+        Ok(())
+    }
+
     /// Reads a part of one run; `sector` is where it starts in the layer.
-    pub(crate) async fn read_run(&mut self, head: &Head, run: &Run, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
+    pub(crate) async fn read_run(&mut self, head: &Head, run: &Run, sector: u64, buffer: &mut [u8]) -> Outcome<()> {
         if run.entry.is_empty() && self.store.base_sectors(head) > sector {
             return self.read_base(sector, buffer).await;
         }
@@ -63,7 +68,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 
     /// Block by block through the scratch buffer: with a checksum to verify, or for memory that the device cannot take.
-    pub(crate) async fn read_blocks(&mut self, head: &Head, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
+    pub(crate) async fn read_blocks(&mut self, head: &Head, sector: u64, buffer: &mut [u8]) -> Outcome<()> {
         let store = &mut self.store;
         let (spb, size) = (store.spb, store.sector_size);
         let total = wide(buffer.len() / size.max(1));
@@ -74,7 +79,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             let (entry, _) = store.effective(head, address).await?;
             store.read_scratch(entry.block).await?;
             if head.has_integrity() && (store.checksum)(0, store.scratch) != entry.crc {
-                return Err(damaged(Object::Data, entry.block));
+                return Err(store.damaged(Object::Data, entry.block));
             }
             let from = store.scratch.get(index(within) * size..index(within + sectors) * size).unwrap_or(&[]);
             if let Some(to) = buffer.get_mut(index(done) * size..index(done + sectors) * size) {
@@ -86,7 +91,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 
     /// The base device's content, zeros behind its end; through the scratch buffer for memory that a device cannot take.
-    pub(crate) async fn read_base(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), D> {
+    pub(crate) async fn read_base(&mut self, sector: u64, buffer: &mut [u8]) -> Outcome<()> {
         let there = self.store.sb.base.sectors.saturating_sub(sector);
         let bytes = self.store.bytes_of(there).min(buffer.len());
         let (from_base, rest) = split(buffer, bytes);
@@ -95,25 +100,27 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             return Ok(());
         }
         if self.store.is_aligned(from_base) {
-            return self.base.read(sector, from_base).await.map_err(Error::Device);
+            return self.base.read(sector, from_base).await.map_err(|error| self.store.unread(error));
         }
         let spb = self.store.spb;
         for (first, part) in
             (sector..).step_by(index(spb.get()).max(1)).zip(from_base.chunks_mut(self.store.block_size()))
         {
             let from = self.store.scratch.get_mut(..part.len()).unwrap_or(&mut []);
-            self.base.read(first, from).await.map_err(Error::Device)?;
+            if let Err(error) = self.base.read(first, from).await {
+                return Err(self.store.unread(error));
+            }
             copy(part, from);
         }
         Ok(())
     }
 
     /// The content of a whole block, into the scratch buffer.
-    pub(crate) async fn compose(&mut self, head: &Head, address: u64, entry: &Entry) -> Result<(), D> {
+    pub(crate) async fn compose(&mut self, head: &Head, address: u64, entry: &Entry) -> Outcome<()> {
         if entry.is_block() {
             self.store.read_scratch(entry.block).await?;
             if head.has_integrity() && (self.store.checksum)(0, self.store.scratch) != entry.crc {
-                return Err(damaged(Object::Data, entry.block));
+                return Err(self.store.damaged(Object::Data, entry.block));
             }
             return Ok(());
         }
@@ -123,7 +130,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         if entry.is_empty() && there > 0 {
             let bytes = self.store.bytes_of(there).min(self.store.scratch.len());
             let part = self.store.scratch.get_mut(..bytes).unwrap_or(&mut []);
-            self.base.read(first, part).await.map_err(Error::Device)?;
+            self.base.read(first, part).await.map_err(|error| self.store.unread(error))?;
         }
         Ok(())
     }
@@ -139,7 +146,11 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// Changes nothing.
     pub async fn extent(&mut self, layer: LayerId, sector: u64) -> Result<Extent, D> {
         self.store.enter();
-        let result: Result<Extent, D> = async { self.store.extent(layer, sector).await }.await;
+        let result: Result<Extent, D> = async {
+            let found = self.store.extent(layer, sector).await;
+            self.store.answer(found)
+        }
+        .await;
         self.store.leave();
         result
     }
@@ -152,9 +163,9 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The extent of a layer that begins at `sector`.
-    pub(crate) async fn extent(&mut self, layer: LayerId, sector: u64) -> Result<Extent, D> {
+    pub(crate) async fn extent(&mut self, layer: LayerId, sector: u64) -> Outcome<Extent> {
         let head = self.head(layer).await?;
-        check_range(&head, sector, 1)?;
+        self.check_range(&head, sector, 1)?;
         let spb = self.spb;
         let (address, within) = (sector / spb, sector % spb);
         let run = self.run(&head, address, spb.ceil(head.sectors) - address).await?;
@@ -167,5 +178,13 @@ impl<D: BlockDevice> Store<'_, D> {
             ExtentKind::Zero
         };
         Ok(Extent { sector, count, kind })
+    }
+
+    /// The range lies inside the layer.
+    pub(crate) fn check_range(&mut self, head: &Head, sector: u64, count: u64) -> Outcome<()> {
+        match sector.checked_add(count) {
+            Some(end) if end <= head.sectors => Ok(()),
+            _ => Err(self.stop(Error::OutOfRange { sectors: head.sectors })),
+        }
     }
 }

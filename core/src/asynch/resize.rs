@@ -7,7 +7,6 @@ use super::*;
 use crate::device::asynch::BlockDevice;
 use crate::pool::asynch::Pool;
 use crate::pool::asynch::Result;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
@@ -22,27 +21,32 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn resize(&mut self, volume: LayerId, sectors: u64) -> Result<(), D> {
         self.store.enter();
         let result: Result<(), D> = async {
-            self.store.writable()?;
-            let old = self.store.live(volume, LayerKind::Volume).await?.sectors;
-            let spb = self.store.spb;
-            if sectors == 0 || spb.ceil(sectors) > 1 << 48 {
-                return Err(Error::BadParameter("a volume has from one sector to 2^48 blocks"));
-            }
-            if sectors > old && old % spb != 0 {
-                self.store.leave_fresh().await?;
-                self.hide_tail(volume, old).await?;
-            }
-            self.store.begin().await?;
-            let result = self.store.resize_body(volume, sectors).await;
-            self.store.end(result).await
+            let done = self.resize_to(volume, sectors).await;
+            self.store.answer(done)
         }
         .await;
         self.store.leave();
         result
     }
 
+    pub(crate) async fn resize_to(&mut self, volume: LayerId, sectors: u64) -> Outcome<()> {
+        self.store.writable()?;
+        let old = self.store.live(volume, LayerKind::Volume).await?.sectors;
+        let spb = self.store.spb;
+        if sectors == 0 || spb.ceil(sectors) > 1 << 48 {
+            return Err(self.store.stop(Error::BadParameter("a volume has from one sector to 2^48 blocks")));
+        }
+        if sectors > old && old % spb != 0 {
+            self.store.leave_fresh().await?;
+            self.hide_tail(volume, old).await?;
+        }
+        self.store.begin().await?;
+        let result = self.store.resize_body(volume, sectors).await;
+        self.store.end(result).await
+    }
+
     /// Zeroes what an earlier, larger size may have left behind the end in the last block; past the base device's end alone.
-    pub(crate) async fn hide_tail(&mut self, volume: LayerId, sectors: u64) -> Result<(), D> {
+    pub(crate) async fn hide_tail(&mut self, volume: LayerId, sectors: u64) -> Outcome<()> {
         let spb = self.store.spb;
         let head = self.store.head(volume).await?;
         let (address, within) = (sectors / spb, sectors % spb);
@@ -57,7 +61,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 
 impl<D: BlockDevice> Store<'_, D> {
     #[inline(never)]
-    pub(crate) async fn resize_body(&mut self, volume: LayerId, sectors: u64) -> Outcome<(), D> {
+    pub(crate) async fn resize_body(&mut self, volume: LayerId, sectors: u64) -> Outcome<()> {
         let layer = self.live(volume, LayerKind::Volume).await?;
         let blocks = self.spb.ceil(sectors);
         if sectors < layer.sectors {
@@ -94,7 +98,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.check_room()
     }
 
-    pub(crate) async fn new_anonymous(&mut self, attributes: &Attributes<'_>) -> Outcome<Open, D> {
+    pub(crate) async fn new_anonymous(&mut self, attributes: &Attributes<'_>) -> Outcome<Open> {
         let mut open = self.open_new().await?;
         open.layer.kind = LayerKind::Snapshot;
         open.layer.name = Name::NONE;
@@ -103,7 +107,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Puts a node on top of a map.
-    pub(crate) async fn raise_map(&mut self, open: &mut Open) -> Outcome<(), D> {
+    pub(crate) async fn raise_map(&mut self, open: &mut Open) -> Outcome<()> {
         let (slot, offset) = open.root_place();
         // The checksum of the old root must be known.
         self.clean_all(true).await?;
@@ -122,7 +126,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Removes every entry of a map from an address on. The volume owns nothing of it, and before it was closed only what was born after
     /// `limit`: how many of the nodes that it gets now it did not have then.
-    pub(crate) async fn cut(&mut self, open: &mut Open, address: u64, limit: u32) -> Outcome<u32, D> {
+    pub(crate) async fn cut(&mut self, open: &mut Open, address: u64, limit: u32) -> Outcome<u32> {
         let mut tree = Self::map_tree(open);
         let fan = self.span(1);
         let (mut holder, mut offset) = (tree.holder, tree.offset);

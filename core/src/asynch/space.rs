@@ -5,12 +5,11 @@
 use super::*;
 
 use crate::device::asynch::BlockDevice;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// Brings a written node of the space map into the cache.
-    pub(crate) async fn space_load(&mut self, entry: &SpaceEntry, level: u32, position: u64) -> Outcome<Slot, D> {
+    pub(crate) async fn space_load(&mut self, entry: &SpaceEntry, level: u32, position: u64) -> Outcome<Slot> {
         let block = self.layout.space_place(level, position, entry.copy);
         self.load_at(block, entry.crc, Object::SpaceMap).await
     }
@@ -22,7 +21,7 @@ impl<D: BlockDevice> Store<'_, D> {
         offset: usize,
         level: u32,
         position: u64,
-    ) -> Outcome<Slot, D> {
+    ) -> Outcome<Slot> {
         let entry = self.space_entry(parent, offset);
         let generation = self.sb.generation & ((1 << 47) - 1);
         if entry.generation == generation {
@@ -46,7 +45,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A slot with the node's present content, to become its next version.
-    pub(crate) async fn space_renew(&mut self, entry: &SpaceEntry, level: u32, position: u64) -> Outcome<Slot, D> {
+    pub(crate) async fn space_renew(&mut self, entry: &SpaceEntry, level: u32, position: u64) -> Outcome<Slot> {
         if entry.is_written() {
             return self.space_load(entry, level, position).await;
         }
@@ -93,7 +92,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Marks a block as used or free in the new space map. It must have been the opposite.
-    pub(crate) async fn space_mark(&mut self, block: u64, used: bool) -> Outcome<(), D> {
+    pub(crate) async fn space_mark(&mut self, block: u64, used: bool) -> Outcome<()> {
         self.check_pointer(Object::SpaceMap, block)?;
         let group = block >> self.layout.group_shift();
         let levels = self.layout.levels();
@@ -130,12 +129,12 @@ impl<D: BlockDevice> Store<'_, D> {
         index((group >> (self.fan_shift() * (level - 1))) & mask) * Entry::SIZE
     }
 
-    pub(crate) fn flip(&mut self, leaf: Slot, block: u64, used: bool) -> Outcome<(), D> {
+    pub(crate) fn flip(&mut self, leaf: Slot, block: u64, used: bool) -> Outcome<()> {
         let bit = block & ((1 << self.layout.group_shift()) - 1);
         let (at, mask) = (index(bit / 8), 1u8 << (bit % 8));
         let byte = u8_at(self.cache.bytes(leaf), at);
         if (byte & mask != 0) == used {
-            return Err(damaged(Object::SpaceMap, block));
+            return Err(self.damaged(Object::SpaceMap, block));
         }
         put_u8(self.cache.bytes_mut(leaf), at, byte ^ mask);
         Ok(())
@@ -143,7 +142,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Makes the tree cover the blocks of a larger layout: a new root where it needs one, and the counts on the way to the
     /// group that was the last one.
-    pub(crate) async fn space_grow(&mut self, new: &Layout) -> Outcome<(), D> {
+    pub(crate) async fn space_grow(&mut self, new: &Layout) -> Outcome<()> {
         let old = self.layout;
         let last = (old.total - 1) >> old.group_shift();
         // Counts below the old root: every node that ended with the device covers more now.

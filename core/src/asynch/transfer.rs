@@ -7,26 +7,19 @@ use super::*;
 use crate::device::asynch::BlockDevice;
 use crate::pool::asynch::Pool;
 use crate::pool::asynch::Result;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// Fails while a transfer is under way (T1).
-    pub(crate) fn check_idle(&self) -> Outcome<(), D> {
+    pub(crate) fn check_idle(&mut self) -> Outcome<()> {
         match self.held.transfers {
             0 => Ok(()),
-            transfers => Err(Error::Busy { transfers }),
+            transfers => Err(self.stop(Error::Busy { transfers })),
         }
     }
 
     /// A write to blocks that the volume owns and need not move.
-    pub(crate) async fn prepare_over(
-        &mut self,
-        head: &Head,
-        sector: u64,
-        count: u64,
-        block: u64,
-    ) -> Outcome<Writing, D> {
+    pub(crate) async fn prepare_over(&mut self, head: &Head, sector: u64, count: u64, block: u64) -> Outcome<Writing> {
         let (address, within) = (sector / self.spb, sector % self.spb);
         let blocks = self.run_over(head, address, block, self.spb.ceil(within + count)).await?;
         let new = self.pending.any(head.id, address, blocks, |item| item.unit == 0);
@@ -44,7 +37,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A write of whole blocks to new places; `None` where there is not plenty of room.
-    pub(crate) async fn prepare_fresh(&mut self, head: &Head, sector: u64, count: u64) -> Outcome<Option<Writing>, D> {
+    pub(crate) async fn prepare_fresh(&mut self, head: &Head, sector: u64, count: u64) -> Outcome<Option<Writing>> {
         let address = sector / self.spb;
         let growth = if head.is_guaranteed() { 0 } else { u64::from(head.height) };
         let first = Demand { blocks: 1 + u64::from(head.height), items: 1, ..Demand::default() };
@@ -65,6 +58,67 @@ impl<D: BlockDevice> Store<'_, D> {
             sector: block * self.spb,
             kind: Way::Fresh { growth },
         }))
+    }
+
+    pub(crate) async fn resolve(&mut self, layer: LayerId, sector: u64, count: u64) -> Outcome<Option<Reading>> {
+        let head = self.head(layer).await?;
+        self.check_range(&head, sector, count)?;
+        let (address, within) = (sector / self.spb, sector % self.spb);
+        let run = self.run(&head, address, self.spb.ceil(within + count)).await?;
+        let based = run.entry.is_empty() && self.base_sectors(&head) > sector;
+        if count == 0 || based || (run.entry.is_block() && head.has_integrity()) {
+            return Ok(None);
+        }
+        let kind = if run.entry.is_block() {
+            self.stats.reads += 1;
+            ExtentKind::Data { sector: run.entry.block * self.spb + within }
+        } else {
+            ExtentKind::Zero
+        };
+        self.held.transfers += 1;
+        let count = count.min(run.count * self.spb - within);
+        Ok(Some(Reading { extent: Extent { sector, count, kind } }))
+    }
+
+    pub(crate) async fn prepare(&mut self, volume: LayerId, sector: u64, count: u64) -> Outcome<Option<Writing>> {
+        let head = self.writable_head(volume).await?;
+        self.check_range(&head, sector, count)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        self.leave_fresh().await?;
+        let head = self.head(volume).await?;
+        let writing = match self.place(&head, sector / self.spb).await? {
+            Place::Over(block) => Some(self.prepare_over(&head, sector, count, block).await?),
+            Place::Fresh { .. } if sector % self.spb == 0 && count >= self.spb.get() => {
+                self.prepare_fresh(&head, sector, count).await?
+            }
+            Place::Fresh { .. } => None,
+        };
+        self.held.transfers += u32::from(writing.is_some());
+        self.stats.writes += u64::from(writing.is_some());
+        Ok(writing)
+    }
+
+    pub(crate) async fn commit_transfer(&mut self, writing: &Writing, sums: &[u32]) -> Outcome<()> {
+        self.settle_transfer(writing);
+        let given = wide(sums.len()) == writing.blocks;
+        if writing.kind == Way::Over {
+            return Ok(());
+        }
+        let Way::Fresh { growth } = writing.kind else {
+            let whole = given && writing.within == 0 && writing.sectors == writing.blocks * self.spb;
+            self.rewritten_apart(writing, whole.then_some(sums));
+            return Ok(());
+        };
+        if !given {
+            return Err(self.stop(Error::BadParameter("a checksum for each new block")));
+        }
+        let head = self.writable_head(writing.layer).await?;
+        for ((address, block), crc) in (writing.address..).zip(writing.block..).zip(sums) {
+            self.note_block(&head, address, block, *crc, growth).await?;
+        }
+        Ok(())
     }
 
     /// The write is under way no more; nothing is held for it.
@@ -98,7 +152,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Writes the journal units of a flush; `None` if a checkpoint has done all of it.
-    pub(crate) async fn begin_flush(&mut self) -> Outcome<Option<Flushing>, D> {
+    pub(crate) async fn begin_flush(&mut self) -> Outcome<Option<Flushing>> {
         self.writable()?;
         if self.fresh {
             return self.checkpoint().await.map(|()| None);
@@ -115,7 +169,7 @@ impl<D: BlockDevice> Store<'_, D> {
             return self.checkpoint().await.map(|()| None);
         }
         if self.held.unsettled > 0 {
-            return Err(Error::Busy { transfers: self.held.unsettled });
+            return Err(self.stop(Error::Busy { transfers: self.held.unsettled }));
         }
         self.write_group(units, unit_size).await?;
         Ok(Some(Flushing { generation, mark: Some(self.flushed), last: self.sequence - 1 }))
@@ -143,24 +197,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn resolve(&mut self, layer: LayerId, sector: u64, count: u64) -> Result<Option<Reading>, D> {
         self.store.enter();
         let result: Result<Option<Reading>, D> = async {
-            let store = &mut self.store;
-            let head = store.head(layer).await?;
-            check_range(&head, sector, count)?;
-            let (address, within) = (sector / store.spb, sector % store.spb);
-            let run = store.run(&head, address, store.spb.ceil(within + count)).await?;
-            let based = run.entry.is_empty() && store.base_sectors(&head) > sector;
-            if count == 0 || based || (run.entry.is_block() && head.has_integrity()) {
-                return Ok(None);
-            }
-            let kind = if run.entry.is_block() {
-                store.stats.reads += 1;
-                ExtentKind::Data { sector: run.entry.block * store.spb + within }
-            } else {
-                ExtentKind::Zero
-            };
-            store.held.transfers += 1;
-            let count = count.min(run.count * store.spb - within);
-            Ok(Some(Reading { extent: Extent { sector, count, kind } }))
+            let planned = self.store.resolve(layer, sector, count).await;
+            self.store.answer(planned)
         }
         .await;
         self.store.leave();
@@ -184,24 +222,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn prepare(&mut self, volume: LayerId, sector: u64, count: u64) -> Result<Option<Writing>, D> {
         self.store.enter();
         let result: Result<Option<Writing>, D> = async {
-            let store = &mut self.store;
-            let head = store.writable_head(volume).await?;
-            check_range(&head, sector, count)?;
-            if count == 0 {
-                return Ok(None);
-            }
-            store.leave_fresh().await?;
-            let head = store.head(volume).await?;
-            let writing = match store.place(&head, sector / store.spb).await? {
-                Place::Over(block) => Some(store.prepare_over(&head, sector, count, block).await?),
-                Place::Fresh { .. } if sector % store.spb == 0 && count >= store.spb.get() => {
-                    store.prepare_fresh(&head, sector, count).await?
-                }
-                Place::Fresh { .. } => None,
-            };
-            store.held.transfers += u32::from(writing.is_some());
-            store.stats.writes += u64::from(writing.is_some());
-            Ok(writing)
+            let planned = self.store.prepare(volume, sector, count).await;
+            self.store.answer(planned)
         }
         .await;
         self.store.leave();
@@ -221,26 +243,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn commit(&mut self, writing: Writing, sums: &[u32]) -> Result<(), D> {
         self.store.enter();
         let result: Result<(), D> = async {
-            let store = &mut self.store;
-            store.settle_transfer(&writing);
-            let given = wide(sums.len()) == writing.blocks;
-            if writing.kind == Way::Over {
-                return Ok(());
-            }
-            if !matches!(writing.kind, Way::Fresh { .. }) {
-                let whole = given && writing.within == 0 && writing.sectors == writing.blocks * store.spb;
-                store.rewritten_apart(&writing, whole.then_some(sums));
-                return Ok(());
-            }
-            if !given {
-                return Err(Error::BadParameter("a checksum for each new block"));
-            }
-            let Way::Fresh { growth } = writing.kind else { return Ok(()) };
-            let head = store.writable_head(writing.layer).await?;
-            for ((address, block), crc) in (writing.address..).zip(writing.block..).zip(sums) {
-                store.note_block(&head, address, block, *crc, growth).await?;
-            }
-            Ok(())
+            let done = self.store.commit_transfer(&writing, sums).await;
+            self.store.answer(done)
         }
         .await;
         self.store.leave();
@@ -270,7 +274,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             if self.store.read_only {
                 return Ok(None);
             }
-            self.store.begin_flush().await
+            let begun = self.store.begin_flush().await;
+            self.store.answer(begun)
         }
         .await;
         self.store.leave();
@@ -292,11 +297,11 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             // Of a call that was given up before this flush it says nothing.
             self.store.entered = self.store.entered.map(|before| before + 1);
         }
-        match flushed {
-            Ok(()) => self.store.end_flush(&flushing),
-            Err(error) => return Err(self.store.poison("a flush", error)),
+        let flushed = flushed.map_err(|error| self.store.poison("a flush", error));
+        if flushed.is_ok() {
+            self.store.end_flush(&flushing);
         }
-        Ok(())
+        self.store.answer(flushed)
     }
 
     /// Transfers that are under way.

@@ -5,7 +5,6 @@
 use super::*;
 
 use crate::device::asynch::BlockDevice;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
@@ -42,7 +41,7 @@ impl<D: BlockDevice> Store<'_, D> {
         level: u8,
         address: u64,
         what: Object,
-    ) -> Outcome<Entry, D> {
+    ) -> Outcome<Entry> {
         if address >= self.span(height) {
             return Ok(Entry::EMPTY);
         }
@@ -70,11 +69,11 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The block below an entry, ready to be changed; made, full of zeros, if there is none.
-    pub(crate) async fn node_mut(&mut self, tree: &mut Tree, holder: Slot, offset: usize) -> Outcome<Slot, D> {
+    pub(crate) async fn node_mut(&mut self, tree: &mut Tree, holder: Slot, offset: usize) -> Outcome<Slot> {
         let entry = self.held_entry(holder, offset);
         if let Some(slot) = self.cache.find(entry.block).filter(|slot| entry.is_block() && self.cache.is_dirty(*slot)) {
             if self.cache.parent(slot) != (holder, offset) {
-                return Err(damaged(tree.what, entry.block));
+                return Err(self.damaged(tree.what, entry.block));
             }
             return Ok(slot);
         }
@@ -90,7 +89,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Gives the node of an entry a new block, in its slot; its birth.
-    pub(crate) async fn renew(&mut self, tree: &mut Tree, entry: &Entry) -> Outcome<(Slot, u32), D> {
+    pub(crate) async fn renew(&mut self, tree: &mut Tree, entry: &Entry) -> Outcome<(Slot, u32)> {
         let slot = if entry.is_block() {
             self.load(entry, tree.what).await?
         } else {
@@ -115,7 +114,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok((slot, birth))
     }
 
-    pub(crate) async fn release_node(&mut self, tree: &Tree, block: u64) -> Outcome<(), D> {
+    pub(crate) async fn release_node(&mut self, tree: &Tree, block: u64) -> Outcome<()> {
         if tree.what == Object::Catalog {
             self.release_catalog(block).await
         } else {
@@ -124,7 +123,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The holder of the entry for an address at `level`, ready to be changed.
-    pub(crate) async fn descend_mut(&mut self, tree: &mut Tree, address: u64, level: u8) -> Outcome<(Slot, usize), D> {
+    pub(crate) async fn descend_mut(&mut self, tree: &mut Tree, address: u64, level: u8) -> Outcome<(Slot, usize)> {
         let (mut holder, mut offset) = (tree.holder, tree.offset);
         for above in ((level + 1)..=tree.height).rev() {
             let slot = self.node_mut(tree, holder, offset).await?;
@@ -134,13 +133,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Sets the entry of an address at a level; nodes that become empty go away. Returns the entry that was there.
-    pub(crate) async fn tree_set(
-        &mut self,
-        tree: &mut Tree,
-        address: u64,
-        level: u8,
-        entry: &Entry,
-    ) -> Outcome<Entry, D> {
+    pub(crate) async fn tree_set(&mut self, tree: &mut Tree, address: u64, level: u8, entry: &Entry) -> Outcome<Entry> {
         let root = self.held_entry(tree.holder, tree.offset);
         let old = self.entry_at(root, tree.height, level, address, tree.what).await?;
         if old == *entry {
@@ -155,7 +148,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Removes the changed block of `level` on the way to the address if it is all zeros, and then those above it.
-    pub(crate) async fn prune(&mut self, tree: &mut Tree, address: u64, level: u8) -> Outcome<(), D> {
+    pub(crate) async fn prune(&mut self, tree: &mut Tree, address: u64, level: u8) -> Outcome<()> {
         let mut path: heapless::Vec<(Slot, usize, Slot), { MAX_HEIGHT + 2 }> = heapless::Vec::new();
         let (mut holder, mut offset) = (tree.holder, tree.offset);
         for above in (level..=tree.height).rev() {

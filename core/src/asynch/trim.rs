@@ -5,12 +5,11 @@
 use super::*;
 
 use crate::device::asynch::BlockDevice;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// One or several of a layer's addresses are worked off.
-    pub(crate) async fn trim(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge, D> {
+    pub(crate) async fn trim(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge> {
         let peers = self.children_of(layer.id).await?;
         let mut open = self.open(layer.id).await?;
         if self.sb.merge.front == 0 {
@@ -43,7 +42,7 @@ impl<D: BlockDevice> Store<'_, D> {
         tree: &mut Tree,
         applied: &mut Applied,
         peers: &Peers,
-    ) -> Outcome<(), D> {
+    ) -> Outcome<()> {
         let front = self.sb.merge.front;
         let (mut holder, mut offset) = (tree.holder, tree.offset);
         let mut level = layer.height;
@@ -75,7 +74,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The children of a layer.
-    pub(crate) async fn children_of(&mut self, id: u32) -> Outcome<Peers, D> {
+    pub(crate) async fn children_of(&mut self, id: u32) -> Outcome<Peers> {
         let mut peers = Peers::default();
         let mut next = 1;
         while let Some(layer) = self.record_from(next).await? {
@@ -96,7 +95,7 @@ impl<D: BlockDevice> Store<'_, D> {
         entry: &Entry,
         level: u8,
         address: u64,
-    ) -> Outcome<bool, D> {
+    ) -> Outcome<bool> {
         for (root, height) in &peers.known {
             if self.entry_at(*root, *height, level, address, Object::MapNode).await?.same(entry) {
                 return Ok(true);

@@ -20,9 +20,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn create(&mut self, attributes: &Attributes<'_>, sectors: u64, flags: LayerFlags) -> Result<LayerId, D> {
         self.store.enter();
         let result: Result<LayerId, D> = async {
-            self.store.begin().await?;
+            self.store.start().await?;
             let result = self.store.create_body(attributes, sectors, flags).await;
-            self.store.end(result).await
+            self.store.finish(result).await
         }
         .await;
         self.store.leave();
@@ -54,9 +54,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             if of.is_empty() {
                 return Err(Error::BadParameter("a snapshot of at least one volume"));
             }
-            self.store.begin().await?;
+            self.store.start().await?;
             let result = self.store.snapshot_body(of).await;
-            self.store.end(result).await
+            self.store.finish(result).await
         }
         .await;
         self.store.leave();
@@ -80,9 +80,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     ) -> Result<Option<LayerId>, D> {
         self.store.enter();
         let result: Result<Option<LayerId>, D> = async {
-            self.store.begin().await?;
+            self.store.start().await?;
             let result = self.store.rollback_body(volume, snapshot, time, keep).await;
-            self.store.end(result).await
+            self.store.finish(result).await
         }
         .await;
         self.store.leave();
@@ -104,9 +104,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     ) -> Result<LayerId, D> {
         self.store.enter();
         let result: Result<LayerId, D> = async {
-            self.store.begin().await?;
+            self.store.start().await?;
             let result = self.store.clone_body(snapshot, attributes, guaranteed).await;
-            self.store.end(result).await
+            self.store.finish(result).await
         }
         .await;
         self.store.leave();
@@ -123,9 +123,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn delete(&mut self, layer: LayerId) -> Result<(), D> {
         self.store.enter();
         let result: Result<(), D> = async {
-            self.store.begin().await?;
+            self.store.start().await?;
             let result = self.store.delete_body(layer).await;
-            self.store.end(result).await
+            self.store.finish(result).await
         }
         .await;
         self.store.leave();
@@ -142,9 +142,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn rename(&mut self, layer: LayerId, name: &str) -> Result<(), D> {
         self.store.enter();
         let result: Result<(), D> = async {
-            self.store.begin().await?;
+            self.store.start().await?;
             let result = self.store.rename_body(layer, name).await;
-            self.store.end(result).await
+            self.store.finish(result).await
         }
         .await;
         self.store.leave();
@@ -161,9 +161,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn describe(&mut self, layer: LayerId, text: &str) -> Result<(), D> {
         self.store.enter();
         let result: Result<(), D> = async {
-            self.store.begin().await?;
+            self.store.start().await?;
             let result = self.store.describe_body(layer, text).await;
-            self.store.end(result).await
+            self.store.finish(result).await
         }
         .await;
         self.store.leave();
@@ -181,9 +181,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn stage_attachment(&mut self, attributes: &Attributes<'_>, length: u64) -> Result<LayerId, D> {
         self.store.enter();
         let result: Result<LayerId, D> = async {
-            self.store.begin().await?;
+            self.store.start().await?;
             let result = self.store.stage_body(attributes, length).await;
-            self.store.end(result).await
+            self.store.finish(result).await
         }
         .await;
         self.store.leave();
@@ -200,9 +200,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn attach(&mut self, layer: LayerId, staged: LayerId) -> Result<(), D> {
         self.store.enter();
         let result: Result<(), D> = async {
-            self.store.begin().await?;
+            self.store.start().await?;
             let result = self.store.attach_body(layer, staged).await;
-            self.store.end(result).await
+            self.store.finish(result).await
         }
         .await;
         self.store.leave();
@@ -215,7 +215,11 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// [`Error::NoSuchLayer`], also for deleted ones.
     pub async fn layer(&mut self, id: LayerId) -> Result<LayerInfo, D> {
         self.store.enter();
-        let result: Result<LayerInfo, D> = async { self.store.live_layer(id.0).await.map(|layer| layer.info()) }.await;
+        let result: Result<LayerInfo, D> = async {
+            let layer = self.store.live_layer(id.0).await;
+            self.store.answer(layer).map(|layer| layer.info())
+        }
+        .await;
         self.store.leave();
         result
     }
@@ -226,8 +230,11 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// The device's.
     pub async fn find(&mut self, name: &str) -> Result<Option<LayerInfo>, D> {
         self.store.enter();
-        let result: Result<Option<LayerInfo>, D> =
-            async { Ok(self.store.find_name(name).await?.map(|layer| layer.info())) }.await;
+        let result: Result<Option<LayerInfo>, D> = async {
+            let found = self.store.find_name(name).await;
+            self.store.answer(found).map(|found| found.map(|layer| layer.info()))
+        }
+        .await;
         self.store.leave();
         result
     }
@@ -240,7 +247,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         self.store.enter();
         let result: Result<Option<LayerInfo>, D> = async {
             let from = after.map_or(1, |id| id.0.saturating_add(1));
-            Ok(self.store.record_from(from).await?.map(|layer| layer.info()))
+            let found = self.store.record_from(from).await;
+            self.store.answer(found).map(|found| found.map(|layer| layer.info()))
         }
         .await;
         self.store.leave();
@@ -269,8 +277,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn next_attachment(&mut self, owner: LayerId, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
         self.store.enter();
         let result: Result<Option<LayerInfo>, D> = async {
-            let next = self.store.next_attachment(owner.0, after.map_or(0, |id| id.0)).await?;
-            if next == 0 { Ok(None) } else { self.store.layer(next).await.map(|layer| Some(layer.info())) }
+            let found = self.store.attachment_behind(owner.0, after.map_or(0, |id| id.0)).await;
+            self.store.answer(found).map(|found| found.map(|layer| layer.info()))
         }
         .await;
         self.store.leave();
@@ -284,8 +292,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn description(&mut self, layer: LayerId, buffer: &mut [u8]) -> Result<usize, D> {
         self.store.enter();
         let result: Result<usize, D> = async {
-            let layer = self.store.live_layer(layer.0).await?;
-            self.store.read_description(&layer, buffer).await
+            let length = self.store.description(layer.0, buffer).await;
+            self.store.answer(length)
         }
         .await;
         self.store.leave();

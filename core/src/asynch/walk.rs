@@ -5,7 +5,6 @@
 use super::*;
 
 use crate::device::asynch::BlockDevice;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 /// A position in a layer's map.
@@ -57,7 +56,7 @@ impl Walk {
     }
 
     /// The next thing that the layer owns.
-    pub(crate) async fn next<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<Option<Owned>, D> {
+    pub(crate) async fn next<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<Option<Owned>> {
         while self.address < store.span(self.height) {
             let holder = self.path.last().copied();
             let entry = match holder {
@@ -74,7 +73,7 @@ impl Walk {
             }
             self.found += 1;
             if self.found > store.layout.total {
-                return Err(damaged(Object::MapNode, entry.block));
+                return Err(store.damaged(Object::MapNode, entry.block));
             }
             let found =
                 Owned { entry, level: self.level, address: self.address, holder_birth: holder.map(|node| node.birth) };

@@ -54,26 +54,34 @@ impl<'s> WhatIf<'s> {
     {
         pool.store.enter();
         let result: Result<Option<Delta>, D> = async {
-            let store = &mut pool.store;
-            let generation = store.durable.generation;
-            if self.generation.take() != Some(generation) {
-                // The trees that were being walked may be gone, and their blocks something else.
-                *self = Self { generation: None, ..Self::new(self.set, generation) };
-            }
-            let found = self.work(store, budget).await?;
-            self.generation = Some(generation);
-            Ok(found)
+            let found = self.go_on(&mut pool.store, budget).await;
+            pool.store.answer(found)
         }
         .await;
         pool.store.leave();
         result
     }
 
+    pub(crate) async fn go_on<D: BlockDevice>(
+        &mut self,
+        store: &mut Store<'_, D>,
+        budget: u32,
+    ) -> Outcome<Option<Delta>> {
+        let generation = store.durable.generation;
+        if self.generation.take() != Some(generation) {
+            // The trees that were being walked may be gone, and their blocks something else.
+            *self = Self { generation: None, ..Self::new(self.set, generation) };
+        }
+        let found = self.work(store, budget).await?;
+        self.generation = Some(generation);
+        Ok(found)
+    }
+
     pub(crate) async fn work<D: BlockDevice>(
         &mut self,
         store: &mut Store<'_, D>,
         budget: u32,
-    ) -> Result<Option<Delta>, D> {
+    ) -> Outcome<Option<Delta>> {
         let end = store.stats.reads + u64::from(budget.max(1));
         let mut looked = 0;
         while store.stats.reads < end && looked < budget.max(1) {
@@ -93,7 +101,7 @@ impl<'s> WhatIf<'s> {
     }
 
     /// Finds the next layer that goes; false at the end.
-    pub(crate) async fn start_next<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Result<bool, D> {
+    pub(crate) async fn start_next<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<bool> {
         while let Some(layer) = store.record_from(self.next).await? {
             self.next = layer.id + 1;
             if self.goes(&layer) || store.is_forgotten(layer.flags, layer.mount) {
@@ -104,7 +112,7 @@ impl<'s> WhatIf<'s> {
         Ok(false)
     }
 
-    pub(crate) async fn start<D: BlockDevice>(&mut self, store: &mut Store<'_, D>, layer: &Layer) -> Result<(), D> {
+    pub(crate) async fn start<D: BlockDevice>(&mut self, store: &mut Store<'_, D>, layer: &Layer) -> Outcome<()> {
         let mut going = Going {
             id: layer.id,
             family: layer.family,
@@ -134,7 +142,7 @@ impl<'s> WhatIf<'s> {
         store: &mut Store<'_, D>,
         going: &Going,
         from: u32,
-    ) -> Result<Option<(Layer, u32)>, D> {
+    ) -> Outcome<Option<(Layer, u32)>> {
         let mut next = from;
         while let Some(layer) = store.record_from(next).await? {
             next = layer.id + 1;
@@ -167,7 +175,7 @@ impl<'s> WhatIf<'s> {
         store: &mut Store<'_, D>,
         going: &Going,
         owned: &Owned,
-    ) -> Result<bool, D> {
+    ) -> Outcome<bool> {
         for (root, height) in &going.heirs {
             if Self::holds(store, *root, *height, owned).await? {
                 return Ok(true);
@@ -190,12 +198,12 @@ impl<'s> WhatIf<'s> {
         root: Entry,
         height: u8,
         owned: &Owned,
-    ) -> Result<bool, D> {
+    ) -> Outcome<bool> {
         Ok(store.entry_at(root, height, owned.level, owned.address, Object::MapNode).await?.same(&owned.entry))
     }
 
     /// Looks at one thing that the layer owns.
-    pub(crate) async fn visit<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Result<(), D> {
+    pub(crate) async fn visit<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<()> {
         let Some(mut going) = self.walking.take() else { return Ok(()) };
         let Some(owned) = going.walk.next(store).await? else {
             self.close_nodes(store, &mut going, u64::MAX);
@@ -226,7 +234,7 @@ impl<'s> WhatIf<'s> {
         store: &mut Store<'_, D>,
         going: &Going,
         owned: &Owned,
-    ) -> Result<bool, D> {
+    ) -> Outcome<bool> {
         let limit = going.walk.limit(store, owned.address);
         let slot = store.load(&owned.entry, Object::MapNode).await?;
         Ok((0..store.span(1)).any(|i| {
@@ -247,6 +255,22 @@ impl<'s> WhatIf<'s> {
     }
 }
 
+impl<D: BlockDevice> Store<'_, D> {
+    /// The layers are there, and all that they own is in the trees.
+    pub(crate) async fn prepare_what_if(&mut self, set: &[LayerId]) -> Outcome<()> {
+        for id in set {
+            let layer = self.live_layer(id.0).await?;
+            if layer.flags.contains(LayerFlags::STAGED) {
+                return Err(self.stop(Error::WrongKind(*id)));
+            }
+        }
+        if self.pending.len() > 0 && !self.read_only {
+            self.checkpoint().await?;
+        }
+        Ok(())
+    }
+}
+
 impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// What deleting all layers of a set (and merging) would free, in blocks of data and nodes of maps; layers that wait for
     /// merge already are counted in. The pages of the catalog that hold the records come on top. Worked out in steps, at a cost in
@@ -260,15 +284,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn what_if<'s>(&mut self, set: &'s [LayerId]) -> Result<WhatIf<'s>, D> {
         self.store.enter();
         let result: Result<WhatIf<'s>, D> = async {
-            for id in set {
-                let layer = self.store.live_layer(id.0).await?;
-                if layer.flags.contains(LayerFlags::STAGED) {
-                    return Err(Error::WrongKind(*id));
-                }
-            }
-            if self.store.pending.len() > 0 && !self.store.read_only {
-                self.store.checkpoint().await?;
-            }
+            let prepared = self.store.prepare_what_if(set).await;
+            self.store.answer(prepared)?;
             Ok(WhatIf::new(set, self.store.durable.generation))
         }
         .await;

@@ -7,24 +7,23 @@ use super::*;
 use crate::device::asynch::BlockDevice;
 use crate::pool::asynch::Pool;
 use crate::pool::asynch::Result;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// A volume (or a staged attachment) that can be written.
-    pub(crate) async fn writable_head(&mut self, id: LayerId) -> Outcome<Head, D> {
+    pub(crate) async fn writable_head(&mut self, id: LayerId) -> Outcome<Head> {
         self.writable()?;
         let head = self.head(id).await?;
         let staged = head.flags.contains(LayerFlags::STAGED);
         match head.kind {
             LayerKind::Volume => Ok(head),
             LayerKind::Attachment if staged => Ok(head),
-            _ => Err(Error::ReadOnly),
+            _ => Err(self.stop(Error::ReadOnly)),
         }
     }
 
     /// Rules W1 to W3.
-    pub(crate) async fn place(&mut self, head: &Head, address: u64) -> Outcome<Place, D> {
+    pub(crate) async fn place(&mut self, head: &Head, address: u64) -> Outcome<Place> {
         let (entry, item) = self.effective(head, address).await?;
         let (owned, settled) = match item {
             Some(item) => (entry.is_block(), item.unit == 0 || item.unit <= self.proven),
@@ -43,7 +42,7 @@ impl<D: BlockDevice> Store<'_, D> {
         address: u64,
         owned: bool,
         known: Option<Item>,
-    ) -> Outcome<Demand, D> {
+    ) -> Outcome<Demand> {
         let items = usize::from(known.is_none());
         let mut demand = Demand { blocks: 1, items, relocation: owned, ..Demand::default() };
         if head.is_guaranteed() {
@@ -56,7 +55,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Growth of the map on account of a record that is to be made.
-    pub(crate) async fn growth_of(&mut self, head: &Head, address: u64, known: Option<&Item>) -> Outcome<u64, D> {
+    pub(crate) async fn growth_of(&mut self, head: &Head, address: u64, known: Option<&Item>) -> Outcome<u64> {
         if known.is_some() || head.is_guaranteed() {
             return Ok(0);
         }
@@ -67,20 +66,13 @@ impl<D: BlockDevice> Store<'_, D> {
         self.path_growth(head, address).await.map(u64::from)
     }
 
-    pub(crate) async fn tree_owns(&mut self, head: &Head, address: u64) -> Outcome<bool, D> {
+    pub(crate) async fn tree_owns(&mut self, head: &Head, address: u64) -> Outcome<bool> {
         let entry = self.tree_entry(head, address).await?;
         Ok(entry.is_block() && entry.birth > self.limit_of(head, address))
     }
 
     /// Puts a record into the pending table and into the sums that admission goes by.
-    pub(crate) async fn note(
-        &mut self,
-        head: &Head,
-        address: u64,
-        entry: Entry,
-        crc: u32,
-        growth: u64,
-    ) -> Outcome<(), D> {
+    pub(crate) async fn note(&mut self, head: &Head, address: u64, entry: Entry, crc: u32, growth: u64) -> Outcome<()> {
         let at = self.pending.search(head.id, address);
         let old = at.ok().and_then(|at| self.pending.get(at));
         let reserved = head.is_guaranteed() && entry.is_block() && !self.tree_owns(head, address).await?;
@@ -91,11 +83,11 @@ impl<D: BlockDevice> Store<'_, D> {
             (self.reserve_used + u64::from(reserved)).saturating_sub(u64::from(old.is_some_and(|old| old.reserved)));
         let inserted = self.pending.put(at, &Item { record, unit: 0, growth, stale: false, reserved });
         debug_assert!(inserted, "admission has looked for room");
-        if inserted { Ok(()) } else { Err(Error::NoSpace { missing: 1 }) }
+        if inserted { Ok(()) } else { Err(self.stop(Error::NoSpace { missing: 1 })) }
     }
 
     /// Blocks in a row, from `address` on, that can be written over: first block, number.
-    pub(crate) async fn run_over(&mut self, head: &Head, address: u64, first: u64, most: u64) -> Outcome<u64, D> {
+    pub(crate) async fn run_over(&mut self, head: &Head, address: u64, first: u64, most: u64) -> Outcome<u64> {
         let mut count = 1;
         while count < most {
             // A node of the map tells of many at once.
@@ -109,7 +101,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Blocks in a row that need new places and for which there is plenty of room.
-    pub(crate) async fn run_fresh(&mut self, head: &Head, address: u64, most: u64) -> Outcome<u64, D> {
+    pub(crate) async fn run_fresh(&mut self, head: &Head, address: u64, most: u64) -> Outcome<u64> {
         let per_block = 1 + u64::from(head.height);
         let mut count = 1;
         while count < most {
@@ -149,40 +141,45 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn write(&mut self, volume: LayerId, sector: u64, buffer: &[u8]) -> Result<(), D> {
         self.store.enter();
         let result: Result<(), D> = async {
-            let head = self.store.writable_head(volume).await?;
-            let count = self.store.sectors_in(buffer, head.sectors)?;
-            check_range(&head, sector, count)?;
-            if count == 0 {
-                return Ok(());
-            }
-            self.store.leave_fresh().await?;
-            let head = self.store.head(volume).await?;
-            let spb = self.store.spb;
-            self.store.admit_range(&head, sector / spb, (sector + count - 1) / spb - sector / spb + 1).await?;
-            let mut done = 0;
-            while done < count {
-                let head = self.store.head(volume).await?;
-                let (address, within) = ((sector + done) / spb, (sector + done) % spb);
-                let left = count - done;
-                let bytes = buffer.get(self.store.bytes_of(done)..).unwrap_or(&[]);
-                done += if within == 0 && left >= spb.get() && self.store.is_aligned(bytes) {
-                    self.write_blocks(&head, address, left / spb, bytes).await?
-                } else {
-                    let sectors = (spb.get() - within).min(left);
-                    let part = bytes.get(..self.store.bytes_of(sectors)).unwrap_or(&[]);
-                    self.write_part(&head, address, within, sectors, Source::Bytes(part), false).await?;
-                    sectors
-                };
-            }
-            Ok(())
+            let done = self.write_sectors(volume, sector, buffer).await;
+            self.store.answer(done)
         }
         .await;
         self.store.leave();
         result
     }
 
+    pub(crate) async fn write_sectors(&mut self, volume: LayerId, sector: u64, buffer: &[u8]) -> Outcome<()> {
+        let head = self.store.writable_head(volume).await?;
+        let count = self.store.sectors_in(buffer, head.sectors)?;
+        self.store.check_range(&head, sector, count)?;
+        if count == 0 {
+            return Ok(());
+        }
+        self.store.leave_fresh().await?;
+        let head = self.store.head(volume).await?;
+        let spb = self.store.spb;
+        self.store.admit_range(&head, sector / spb, (sector + count - 1) / spb - sector / spb + 1).await?;
+        let mut done = 0;
+        while done < count {
+            let head = self.store.head(volume).await?;
+            let (address, within) = ((sector + done) / spb, (sector + done) % spb);
+            let left = count - done;
+            let bytes = buffer.get(self.store.bytes_of(done)..).unwrap_or(&[]);
+            done += if within == 0 && left >= spb.get() && self.store.is_aligned(bytes) {
+                self.write_blocks(&head, address, left / spb, bytes).await?
+            } else {
+                let sectors = (spb.get() - within).min(left);
+                let part = bytes.get(..self.store.bytes_of(sectors)).unwrap_or(&[]);
+                self.write_part(&head, address, within, sectors, Source::Bytes(part), false).await?;
+                sectors
+            };
+        }
+        Ok(())
+    }
+
     /// Writes some whole blocks in one device call: sectors written.
-    pub(crate) async fn write_blocks(&mut self, head: &Head, address: u64, most: u64, bytes: &[u8]) -> Result<u64, D> {
+    pub(crate) async fn write_blocks(&mut self, head: &Head, address: u64, most: u64, bytes: &[u8]) -> Outcome<u64> {
         let store = &mut self.store;
         let size = store.block_size();
         let (block, count, growth) = match store.place(head, address).await? {
@@ -190,7 +187,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             Place::Fresh { owned, known, .. } => {
                 let demand = store.demand(head, address, owned, known).await?;
                 if !store.fits(&demand) {
-                    return if store.make_room(head, &demand).await? { Ok(0) } else { Err(no_space(store, &demand)) };
+                    return if store.make_room(head, &demand).await? { Ok(0) } else { Err(store.no_space(&demand)) };
                 }
                 let count = store.run_fresh(head, address, most).await?;
                 let (block, count) = store.allocate(count).await?;
@@ -224,7 +221,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         sectors: u64,
         source: Source<'_>,
         moved: bool,
-    ) -> Result<(), D> {
+    ) -> Outcome<()> {
         let (mut head, id) = (*head, LayerId(head.id));
         loop {
             let (old, owned, known) = match self.store.place(&head, address).await? {
@@ -240,7 +237,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             let demand = self.store.demand(&head, address, owned, known).await?;
             if !self.store.fits(&demand) {
                 if !self.store.make_room(&head, &demand).await? {
-                    return Err(no_space(&self.store, &demand));
+                    return Err(self.store.no_space(&demand));
                 }
                 head = self.store.head(id).await?;
                 continue;
@@ -256,11 +253,11 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 }
 
-pub(crate) fn no_space<D: BlockDevice>(store: &Store<'_, D>, demand: &Demand) -> Error<D::Error> {
-    refused(store.missing(demand).max(1))
-}
-
 impl<D: BlockDevice> Store<'_, D> {
+    pub(crate) fn no_space(&mut self, demand: &Demand) -> Stop {
+        self.refused(self.missing(demand).max(1))
+    }
+
     pub(crate) async fn note_data(
         &mut self,
         head: &Head,
@@ -268,7 +265,7 @@ impl<D: BlockDevice> Store<'_, D> {
         block: u64,
         content: &[u8],
         growth: u64,
-    ) -> Outcome<(), D> {
+    ) -> Outcome<()> {
         let crc = (self.checksum)(0, content);
         self.note_block(head, address, block, crc, growth).await
     }
@@ -280,7 +277,7 @@ impl<D: BlockDevice> Store<'_, D> {
         block: u64,
         crc: u32,
         growth: u64,
-    ) -> Outcome<(), D> {
+    ) -> Outcome<()> {
         let in_map = if head.has_integrity() { crc } else { 0 };
         let entry = Entry { block, birth: self.sb.epoch, crc: in_map, ..Entry::EMPTY };
         self.note(head, address, entry, crc, growth).await
@@ -305,7 +302,7 @@ impl<D: BlockDevice> Store<'_, D> {
         within: u64,
         sectors: u64,
         source: Source<'_>,
-    ) -> Outcome<(), D> {
+    ) -> Outcome<()> {
         let sector = block * self.spb + within;
         match source {
             Source::Bytes(bytes) if self.is_aligned(bytes) => self.device_write(sector, bytes).await?,

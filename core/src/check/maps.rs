@@ -9,7 +9,7 @@ use crate::{
     device::BlockDevice,
     error::{Error, Object},
     format::{Entry, Layer, MergeMode},
-    store::{Outcome, Store},
+    store::{Outcome, Stop, Store},
     types::{LayerFlags, LayerId},
     walk::{Owned, Walk},
 };
@@ -19,15 +19,15 @@ use crate::{
 pub(crate) mod asynch;
 
 impl<D: BlockDevice> Store<'_, D> {
-    pub(super) fn check_catalog_nodes(&mut self, run: &mut Checking<'_>, totals: &mut Totals) -> Outcome<(), D> {
+    pub(super) fn check_catalog_nodes(&mut self, run: &mut Checking<'_>, totals: &mut Totals) -> Outcome<()> {
         // The catalog is walked like a map that owns everything; its pages are where a map has data.
         let tree = Layer { root: self.sb.catalog, height: self.sb.catalog_height, ..Layer::FREE };
         let mut walk = Walk::new(&tree);
         loop {
             let found = self.next_owned(run, &mut walk, Object::Catalog, totals);
-            let Some(Some(owned)) = run.damage(found, None)? else { return Ok(()) };
+            let Some(Some(owned)) = run.damage(found, &self.failure, None)? else { return Ok(()) };
             let loaded = self.load(&owned.entry, Object::Catalog);
-            if run.damage(loaded, None)?.is_none() {
+            if run.damage(loaded, &self.failure, None)?.is_none() {
                 walk.skip(self, &owned);
             }
         }
@@ -40,18 +40,18 @@ impl<D: BlockDevice> Store<'_, D> {
         walk: &mut Walk,
         what: Object,
         totals: &mut Totals,
-    ) -> Outcome<Option<Owned>, D> {
+    ) -> Outcome<Option<Owned>> {
         let Some(owned) = walk.next(self)? else { return Ok(None) };
         totals.used += 1;
         if totals.used > self.layout.total {
             // More than there can be: a node that leads back to itself.
-            return Err(Error::Corrupt { what, block: owned.entry.block });
+            return Err(self.stop(Error::Corrupt { what, block: owned.entry.block }));
         }
         run.mark(owned.entry.block);
         Ok(Some(owned))
     }
 
-    pub(super) fn check_layer(&mut self, run: &mut Checking<'_>, layer: &Layer, totals: &mut Totals) -> Outcome<(), D> {
+    pub(super) fn check_layer(&mut self, run: &mut Checking<'_>, layer: &Layer, totals: &mut Totals) -> Outcome<()> {
         let id = Some(LayerId(layer.id));
         totals.layers += 1;
         totals.deleted += u32::from(layer.is_deleted());
@@ -72,7 +72,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let (mut data, mut nodes, mut walk) = (0, 0, Walk::new(layer));
         let sound = loop {
             let found = self.next_owned(run, &mut walk, Object::MapNode, totals);
-            let Some(found) = run.damage(found, id)? else { break false };
+            let Some(found) = run.damage(found, &self.failure, id)? else { break false };
             let Some(owned) = found else { break true };
             *(if owned.level == 0 { &mut data } else { &mut nodes }) += 1;
             if !self.check_owned(run, layer, parent.as_ref(), &owned)? {
@@ -101,13 +101,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// What a node leads to and the layer does not own, its parent has in the same place: nobody else keeps it from being freed.
-    fn check_inherited(
-        &mut self,
-        run: &mut Checking<'_>,
-        layer: &Layer,
-        parent: &Layer,
-        node: &Owned,
-    ) -> Outcome<(), D> {
+    fn check_inherited(&mut self, run: &mut Checking<'_>, layer: &Layer, parent: &Layer, node: &Owned) -> Outcome<()> {
         for i in 0..1u64 << self.fan_shift() {
             let slot = self.load(&node.entry, Object::MapNode)?;
             let entry = self.entry_in(slot, index(i) * Entry::SIZE);
@@ -126,12 +120,12 @@ impl<D: BlockDevice> Store<'_, D> {
         level: u8,
         address: u64,
         entry: &Entry,
-    ) -> Outcome<(), D> {
+    ) -> Outcome<()> {
         if !entry.is_block() || entry.birth > layer.parent_epoch {
             return Ok(());
         }
         let there = match self.entry_at(parent.root, parent.height, level, address, Object::MapNode) {
-            Err(Error::Corrupt { .. }) => return Ok(()),
+            Err(Stop) if matches!(self.failure, Error::Corrupt { .. }) => return Ok(()),
             there => there?,
         };
         if level > parent.height || !there.same(entry) {
@@ -147,7 +141,7 @@ impl<D: BlockDevice> Store<'_, D> {
         layer: &Layer,
         parent: Option<&Layer>,
         owned: &Owned,
-    ) -> Outcome<bool, D> {
+    ) -> Outcome<bool> {
         let id = Some(LayerId(layer.id));
         let block = owned.entry.block;
         // What is in the map of a layer that nobody writes any more was born before that was so.
@@ -160,14 +154,14 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         if owned.level > 0 {
             let loaded = self.load(&owned.entry, Object::MapNode);
-            let sound = run.damage(loaded, id)?.is_some();
+            let sound = run.damage(loaded, &self.failure, id)?.is_some();
             if let Some(parent) = parent.filter(|_| sound) {
                 self.check_inherited(run, layer, parent, owned)?;
             }
             return Ok(sound);
         }
         let pointer = self.check_pointer(Object::MapNode, block);
-        if run.damage(pointer, id)?.is_none() || !run.scrub || !run.first_pass() {
+        if run.damage(pointer, &self.failure, id)?.is_none() || !run.scrub || !run.first_pass() {
             return Ok(true);
         }
         self.read_scratch(block)?;

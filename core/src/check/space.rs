@@ -8,7 +8,7 @@ use crate::{
     bytes::{Power, index, u8_at},
     cache::Slot,
     device::BlockDevice,
-    error::Object,
+    error::{Error, Object},
     format::{Entry, SpaceEntry},
     store::{Outcome, Store},
 };
@@ -41,7 +41,7 @@ impl Node {
 
 impl<D: BlockDevice> Store<'_, D> {
     /// Compares the space map with the blocks of this pass; the first pass counts what is free below every entry.
-    pub(super) fn check_space(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
+    pub(super) fn check_space(&mut self, run: &mut Checking<'_>) -> Outcome<()> {
         let mut path: heapless::Vec<Node, LEVELS> = heapless::Vec::new();
         let _ = path.push(Node::new(self.layout.levels(), 0, self.durable.space));
         while let Some(mut node) = path.pop() {
@@ -65,7 +65,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The next child to visit; none if the node is done.
-    fn check_space_node(&mut self, run: &mut Checking<'_>, node: &mut Node) -> Outcome<Option<Node>, D> {
+    fn check_space_node(&mut self, run: &mut Checking<'_>, node: &mut Node) -> Outcome<Option<Node>> {
         let (first, end) = self.layout.space_range(node.level, node.position);
         if !run.first_pass() && (end <= run.from || first >= run.to) {
             return Ok(None);
@@ -80,10 +80,11 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         let place = self.layout.space_place(node.level, node.position, node.entry.copy);
         if node.next == 0 && node.entry.generation > self.durable.generation {
-            run.damage::<(), D::Error>(Err(crate::Error::Corrupt { what: Object::SpaceMap, block: place }), None)?;
+            let later = Err::<(), _>(self.stop(Error::Corrupt { what: Object::SpaceMap, block: place }));
+            run.damage(later, &self.failure, None)?;
         }
         let loaded = self.load_at(place, node.entry.crc, Object::SpaceMap);
-        let Some(slot) = run.damage(loaded, None)? else {
+        let Some(slot) = run.damage(loaded, &self.failure, None)? else {
             node.sound = false;
             return Ok(None);
         };

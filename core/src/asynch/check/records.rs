@@ -5,12 +5,11 @@
 use super::*;
 
 use crate::device::asynch::BlockDevice;
-use crate::store::asynch::Outcome;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// What a record says of itself and of its parent.
-    pub(crate) async fn check_record(&mut self, run: &mut Checking<'_>, layer: &Layer) -> Outcome<(), D> {
+    pub(crate) async fn check_record(&mut self, run: &mut Checking<'_>, layer: &Layer) -> Outcome<()> {
         let id = layer.id;
         run.field(id, "flags", layer.flags.bits(), possible_flags(layer).bits());
         let closed = layer.is_deleted() || layer.kind == LayerKind::Snapshot;
@@ -29,7 +28,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.check_owner(run, layer).await
     }
 
-    pub(crate) async fn check_parent(&mut self, run: &mut Checking<'_>, layer: &Layer) -> Outcome<(), D> {
+    pub(crate) async fn check_parent(&mut self, run: &mut Checking<'_>, layer: &Layer) -> Outcome<()> {
         if layer.parent == 0 {
             run.field(layer.id, "parent_epoch", layer.parent_epoch, 0u32);
             return Ok(());
@@ -44,7 +43,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    pub(crate) async fn check_owner(&mut self, run: &mut Checking<'_>, layer: &Layer) -> Outcome<(), D> {
+    pub(crate) async fn check_owner(&mut self, run: &mut Checking<'_>, layer: &Layer) -> Outcome<()> {
         let attached =
             layer.kind == LayerKind::Attachment && !layer.is_deleted() && !layer.flags.contains(LayerFlags::STAGED);
         if !attached {
@@ -60,29 +59,29 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The record, unless there is none or it is damaged, which is reported elsewhere.
-    pub(crate) async fn known(&mut self, id: u32) -> Outcome<Option<Layer>, D> {
+    pub(crate) async fn known(&mut self, id: u32) -> Outcome<Option<Layer>> {
         match self.layer(id).await {
             Ok(layer) => Ok(Some(layer)),
-            Err(Error::NoSuchLayer(_) | Error::Corrupt { .. }) => Ok(None),
-            Err(error) => Err(error),
+            Err(Stop) if matches!(self.failure, Error::NoSuchLayer(_) | Error::Corrupt { .. }) => Ok(None),
+            Err(Stop) => Err(Stop),
         }
     }
 
     /// There is a layer of this number that can have attachments.
-    pub(crate) async fn owns(&mut self, id: u32) -> Outcome<bool, D> {
+    pub(crate) async fn owns(&mut self, id: u32) -> Outcome<bool> {
         Ok(self.known(id).await?.is_some_and(|layer| layer.kind != LayerKind::Attachment))
     }
 
     /// What records say of their children and attachments, and the superblock of the merge in progress.
-    pub(crate) async fn check_relations(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
-        match self.check_all_relations(run).await {
+    pub(crate) async fn check_relations(&mut self, run: &mut Checking<'_>) -> Outcome<()> {
+        match (self.check_all_relations(run).await, &self.failure) {
             // Where the catalog cannot be read is reported by the walk over its nodes.
-            Err(Error::Corrupt { what: Object::Catalog | Object::Layer, .. }) => Ok(()),
-            result => result,
+            (Err(Stop), Error::Corrupt { what: Object::Catalog | Object::Layer, .. }) => Ok(()),
+            (result, _) => result,
         }
     }
 
-    pub(crate) async fn check_all_relations(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
+    pub(crate) async fn check_all_relations(&mut self, run: &mut Checking<'_>) -> Outcome<()> {
         self.check_merge(run).await?;
         let part = u32::try_from(run.bitmap.len() / TALLY).unwrap_or(u32::MAX);
         let mut next = 1;
@@ -100,7 +99,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Counts the children and attachments of the layers from `first` to `end`.
-    pub(crate) async fn count_relations(&mut self, run: &mut Checking<'_>, first: u32, end: u32) -> Outcome<(), D> {
+    pub(crate) async fn count_relations(&mut self, run: &mut Checking<'_>, first: u32, end: u32) -> Outcome<()> {
         run.bitmap.fill(0);
         let mut next = 1;
         while let Some(layer) = self.record_from(next).await? {
@@ -124,12 +123,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    pub(crate) async fn check_relations_of(
-        &mut self,
-        run: &mut Checking<'_>,
-        layer: &Layer,
-        at: usize,
-    ) -> Outcome<(), D> {
+    pub(crate) async fn check_relations_of(&mut self, run: &mut Checking<'_>, layer: &Layer, at: usize) -> Outcome<()> {
         let children = u32_at(run.bitmap, at);
         run.count("children", Some(crate::LayerId(layer.id)), layer.children.into(), children.into());
         run.field(layer.id, "child_xor", layer.child_xor, u32_at(run.bitmap, at + 4));
@@ -149,7 +143,7 @@ impl<D: BlockDevice> Store<'_, D> {
         run: &mut Checking<'_>,
         owner: &Layer,
         most: u32,
-    ) -> Outcome<Option<u32>, D> {
+    ) -> Outcome<Option<u32>> {
         let (mut holder, mut field, mut next) = (owner.id, "first_attachment", owner.first_attachment);
         let mut length = 0;
         while next != 0 && length <= most {
@@ -174,7 +168,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(Some(length))
     }
 
-    pub(crate) async fn check_merge(&mut self, run: &mut Checking<'_>) -> Outcome<(), D> {
+    pub(crate) async fn check_merge(&mut self, run: &mut Checking<'_>) -> Outcome<()> {
         let merge = self.sb.merge;
         if merge.mode == MergeMode::None {
             return Ok(());

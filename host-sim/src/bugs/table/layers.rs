@@ -4,7 +4,7 @@ use crate::bugs::Bug;
 
 pub(super) const BUGS: &[Bug] = bugs! {
     100 "O3" "taking a snapshot does not begin an epoch" {
-        "core/src/layers.rs": "self.sb.epoch = «epoch.checked_add(1).ok_or(Error::Exhausted)?»;" => "epoch"
+        "core/src/layers.rs": "self.sb.epoch = «epoch.checked_add(1).ok_or_else(|| self.stop(Error::Exhausted))?»;" => "epoch"
     }
     101 "I11" "a volume remembers its snapshot's epoch off by one" {
         "core/src/layers.rs": "above.layer.parent_epoch = «epoch»;" => "epoch - 1"
@@ -40,7 +40,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/layers.rs": "let layer = self.live_layer(id.0)?;\n        «»if layer.kind == LayerKind::Attachment && layer.owner" => "if layer.children == 1 { let mut open = self.open(layer.child_xor)?; open.layer.flags |= LayerFlags::DELETED; self.save(&open); }"
     }
     112 "O11" "room is looked for after a volume was made, and not undone" {
-        "core/src/commit.rs": "Err(error) => «Err(error)»,\n        };\n        if result.is_err()" => "{ if matches!(error, Error::NoSpace { .. }) { self.commit()?; return Err(error); } Err(error) }"
+        "core/src/commit.rs": "Err(Stop) => «Err(Stop)»,\n        };\n        if result.is_err()" => "{ if matches!(self.failure, Error::NoSpace { .. }) { self.commit()?; return Err(Stop); } Err(Stop) }"
     }
     113 "O5" "a volume made smaller keeps what was cut off" {
         "core/src/resize.rs": "«self.cut(&mut open, blocks, limit)?»;" => "0"
@@ -55,6 +55,6 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/catalog.rs": "flags.contains(LayerFlags::STAGED) && «mount != self.mounted»" => "mount == 0"
     }
     117 "O2" "a name can be given twice" {
-        "core/src/layers.rs": "Some(layer) if «layer.id != but» => Err(Error::NameTaken" => "layer.id == u32::MAX"
+        "core/src/layers.rs": "Some(layer) if «layer.id != but» => Err(self.stop(Error::NameTaken" => "layer.id == u32::MAX"
     }
 };

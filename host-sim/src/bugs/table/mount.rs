@@ -43,16 +43,16 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/pool.rs": "if self.store.pending.len() > 0 {\n                «self.store.checkpoint()?;»" => ""
     }
     30 "M6" "a failed flush does not poison" {
-        "core/src/commit.rs": "self.device.flush().map_err(|error| «self.poison(\"a flush\", error)»)" => "Error::Device(error)"
+        "core/src/commit.rs": "self.device.flush().map_err(|error| «self.poison(\"a flush\", error)»)" => "self.unread(error)"
     }
     31 "M6" "a failed write of data does not poison" {
-        "core/src/store.rs": "self.device.write(sector, buffer).map_err(|error| «self.poison(\"writing data\", error)»)" => "Error::Device(error)"
+        "core/src/store.rs": "self.device.write(sector, buffer).map_err(|error| «self.poison(\"writing data\", error)»)" => "self.unread(error)"
     }
     32 "M6" "a failed write of a node does not poison" {
-        "core/src/store.rs": "if let Err(error) = self.device.write(block * self.spb, self.cache.bytes(slot)) {\n            return Err(«self.poison(\"writing metadata\", error)»)" => "Error::Device(error)"
+        "core/src/store.rs": "if let Err(error) = self.device.write(block * self.spb, self.cache.bytes(slot)) {\n            return Err(«self.poison(\"writing metadata\", error)»)" => "self.unread(error)"
     }
     33 "M6" "nobody asks whether the pool is poisoned" {
-        "core/src/store.rs": "if «self.poisoned» {\n            return Err(Error::Poisoned)" => "false"
+        "core/src/store.rs": "if «self.poisoned» {\n            return Err(self.stop(Error::Poisoned))" => "false"
     }
     34 "M7" "the pending table takes all the memory there is" {
         "core/src/mount.rs": "let table = «index(u64::from(sb.pending)) * PENDING_ITEM»;" => "(index(u64::from(sb.pending)) * PENDING_ITEM).max(workspace.len().saturating_sub(needed + 4096) / PENDING_ITEM * PENDING_ITEM)"

@@ -41,7 +41,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/discard.rs": "let target = «if over_base { Entry::ZERO } else { Entry::EMPTY }»;" => "Entry::EMPTY"
     }
     66 "W5" "a discard takes the last block in part" {
-        "core/src/discard.rs": "let end = sector + count;\n        let last = «if end == head.sectors { spb.ceil(end) } else { end / spb }»;\n        self.store.clear" => "spb.ceil(end)"
+        "core/src/discard.rs": "let end = sector + count;\n        let last = «if end == head.sectors { spb.ceil(end) } else { end / spb }»;\n        self.clear" => "spb.ceil(end)"
     }
     67 "O5" "a run goes on over blocks that do not follow each other" {
         "core/src/locate.rs": "entry.is_block() && «entry.block == first.block + count»" => "true"
