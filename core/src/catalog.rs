@@ -158,16 +158,13 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// What reading and writing needs to know of a live layer.
     pub(crate) fn head(&mut self, id: LayerId) -> Outcome<Head> {
-        if let Some(head) = self.heads.iter().find(|head| head.id == id.0) {
+        if let Some(head) = self.heads.find(id.0) {
             return Ok(*head);
         }
         let layer = self.live_layer(id.0)?;
         let Layer { id, kind, flags, parent, parent_epoch, root, height, sectors, .. } = layer;
         let head = Head { id, kind, flags, parent, parent_epoch, root, height, sectors };
-        if self.heads.is_full() {
-            self.heads.pop_front();
-        }
-        let _ = self.heads.push_back(head);
+        self.heads.keep(&head);
         Ok(head)
     }
 

@@ -306,8 +306,11 @@ impl<D: BlockDevice> Store<'_, D> {
             self.checkpoint()?;
         }
         let (total, part) = (self.layout.total, wide(scratch.len()) * 8);
-        let walks = total / part.max(1) + u64::from(!total.is_multiple_of(part.max(1)));
-        let visits = total.saturating_sub(self.sb.free).saturating_mul(walks);
+        let (mut visits, mut walked) = (0u64, 0u64);
+        while walked < total {
+            visits = visits.saturating_add(total.saturating_sub(self.sb.free));
+            walked = walked.saturating_add(part);
+        }
         let mut run = Checking {
             bitmap: scratch,
             report,

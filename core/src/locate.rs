@@ -146,6 +146,31 @@ fn continues(first: &Entry, count: u64, entry: &Entry) -> bool {
     }
 }
 
+/// Layers in use, as the catalog has them: the last few that were asked for.
+#[derive(Default)]
+pub(crate) struct Heads {
+    kept: [Option<Head>; 4],
+    /// The one that goes next.
+    oldest: usize,
+}
+
+impl Heads {
+    pub(crate) fn find(&self, id: u32) -> Option<&Head> {
+        self.kept.iter().flatten().find(|head| head.id == id)
+    }
+
+    pub(crate) fn keep(&mut self, head: &Head) {
+        if let Some(place) = self.kept.get_mut(self.oldest) {
+            *place = Some(*head);
+        }
+        self.oldest = (self.oldest + 1) % self.kept.len();
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
 impl Head {
     pub(crate) fn has_integrity(&self) -> bool {
         self.flags.contains(LayerFlags::INTEGRITY)

@@ -4,7 +4,7 @@
 //! crash in between leaves no pool; the journal of an old one goes only when no superblock leads to it.
 
 use crate::{
-    bytes::{Power, index, wide},
+    bytes::{Power, index},
     checksum::{Checksum, crc32c},
     device::{BlockDevice, Geometry},
     error::Error,
@@ -96,8 +96,8 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         // Slots of pools with other block sizes lie at other places; what is there may be the data of a pool that is still whole.
         for shift in 9..=16 {
             for slot in 0..SUPERBLOCKS {
-                let sector = (slot << shift) / wide(self.sector_size);
-                if (slot << shift) % wide(self.sector_size) != 0 || sector + 1 > self.device.geometry().sectors {
+                let sector = (slot << shift) / self.sector();
+                if (slot << shift) % self.sector() != 0 || sector + 1 > self.device.geometry().sectors {
                     continue;
                 }
                 let bytes = self.scratch.get_mut(..self.sector_size.min(block_size)).unwrap_or(&mut []);
@@ -144,7 +144,7 @@ fn plan<E>(
     }
     let journal_blocks =
         Power::of_two(block_size.trailing_zeros()).ceil(u64::from(options.journal_units) * u64::from(unit));
-    let spb = u64::from(block_size / geometry.sector_size);
+    let spb = Power::of_two(block_size.trailing_zeros() - geometry.sector_size.trailing_zeros());
     let total = (geometry.sectors / spb).min(1 << 48);
     let layout = Layout { block_shift: block_size.trailing_zeros(), total, journal_blocks };
     let fixed = layout.fixed_in_group(0);

@@ -15,6 +15,7 @@ use crate::{
     format::{
         BaseIdentity, MAGIC, SUPERBLOCK_SIZE, SUPERBLOCKS, Spares, Superblock, VERSION, height_for, height_limit,
     },
+    locate::Heads,
     logging::event,
     mkfs::FormatOptions,
     pending::{PENDING_ITEM, Pending},
@@ -146,7 +147,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             failure: Error::NotAPool,
             #[cfg(feature = "async")]
             entered: None,
-            heads: heapless::Deque::new(),
+            heads: Heads::default(),
             began: (0, 0),
             stats: Stats::default(),
             sb: *sb,

@@ -168,10 +168,10 @@ impl<'w> Pending<'w> {
             Err(i) => {
                 let end = self.length.saturating_add(1) * PLACE;
                 let behind = self.order.get_mut(i * PLACE..end).unwrap_or(&mut []);
-                if behind.len() >= PLACE {
-                    behind.copy_within(..behind.len() - PLACE, PLACE);
+                let mut moved = u32::try_from(self.length).unwrap_or(u32::MAX).to_le_bytes();
+                for place in behind.as_chunks_mut().0 {
+                    core::mem::swap(place, &mut moved);
                 }
-                put_u32(self.order, i * PLACE, u32::try_from(self.length).unwrap_or(u32::MAX));
                 self.length += 1;
                 self.set(i, item);
             }

@@ -32,6 +32,12 @@ impl Window {
         self.extents.front().map_or(self.searched, |extent| self.distance(extent.0, total))
     }
 
+    /// The block at this distance from the start of the sweep: once around at most.
+    pub(crate) fn block(&self, distance: u64, total: u64) -> u64 {
+        let block = self.start + distance;
+        if block >= total { block - total } else { block }
+    }
+
     /// Distance of a block from the start of the sweep.
     pub(crate) fn distance(&self, block: u64, total: u64) -> u64 {
         if block >= self.start { block - self.start } else { block + total - self.start }

@@ -62,7 +62,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let total = self.layout.total;
         while self.window.searched < total && self.window.is_empty() {
             let start = self.window.start;
-            let at = (start + self.window.searched) % total.max(1);
+            let at = self.window.block(self.window.searched, total);
             let (end, position_of_end) = if at >= start { (total, total - start) } else { (start, total) };
             match self.free_run(at, end).await? {
                 None => self.window.searched = position_of_end,

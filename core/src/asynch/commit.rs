@@ -120,7 +120,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// uses, so that a sparse file below stays small.
     pub(crate) fn next_cursor(&self) -> u64 {
         let total = self.layout.total;
-        let next = (self.window.start + self.window.position(total)) % total.max(1);
+        let next = self.window.block(self.window.position(total), total);
         onwards(next, total.saturating_sub(self.sb.free))
     }
 

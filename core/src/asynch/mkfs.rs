@@ -53,8 +53,8 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         // Slots of pools with other block sizes lie at other places; what is there may be the data of a pool that is still whole.
         for shift in 9..=16 {
             for slot in 0..SUPERBLOCKS {
-                let sector = (slot << shift) / wide(self.sector_size);
-                if (slot << shift) % wide(self.sector_size) != 0 || sector + 1 > self.device.geometry().sectors {
+                let sector = (slot << shift) / self.sector();
+                if (slot << shift) % self.sector() != 0 || sector + 1 > self.device.geometry().sectors {
                     continue;
                 }
                 let bytes = self.scratch.get_mut(..self.sector_size.min(block_size)).unwrap_or(&mut []);

@@ -65,7 +65,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             failure: Error::NotAPool,
             #[cfg(feature = "async")]
             entered: None,
-            heads: heapless::Deque::new(),
+            heads: Heads::default(),
             began: (0, 0),
             stats: Stats::default(),
             sb: *sb,

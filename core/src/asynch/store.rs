@@ -6,25 +6,24 @@ use super::*;
 
 use crate::device::asynch::BlockDevice;
 
+/// What is asked for most lies in front: a small machine reaches the first 128 bytes of a structure with its short instructions.
+#[repr(C)]
 pub(crate) struct Store<'w, D: BlockDevice> {
-    pub(crate) device: D,
-    pub(crate) cache: Cache<'w>,
-    pub(crate) pending: Pending<'w>,
-    /// One block of memory for whatever needs one for a moment.
-    pub(crate) scratch: &'w mut [u8],
-    pub(crate) window: Window,
-    pub(crate) checksum: Checksum,
-    /// The state that the durable superblock leads to.
-    pub(crate) durable: Superblock,
-    /// The same, with the changes of the checkpoint that is being built.
-    pub(crate) sb: Superblock,
-    pub(crate) building: bool,
-    /// Blocks that this checkpoint frees and that the next one may take for the catalog.
-    pub(crate) spares_next: crate::format::Spares,
     pub(crate) layout: Layout,
     /// Sectors in a block.
     pub(crate) spb: Power,
     pub(crate) sector_size: usize,
+    pub(crate) cache: Cache<'w>,
+    pub(crate) pending: Pending<'w>,
+    /// One block of memory for whatever needs one for a moment.
+    pub(crate) scratch: &'w mut [u8],
+    pub(crate) checksum: Checksum,
+    pub(crate) building: bool,
+    /// Mounted and not changed since.
+    pub(crate) fresh: bool,
+    pub(crate) poisoned: bool,
+    pub(crate) read_only: bool,
+    pub(crate) device: D,
     pub(crate) alignment: usize,
     /// Number of the next journal unit.
     pub(crate) sequence: u32,
@@ -32,24 +31,27 @@ pub(crate) struct Store<'w, D: BlockDevice> {
     pub(crate) flushed: u32,
     /// Highest mark in a unit whose flush returned.
     pub(crate) proven: u32,
-    /// Mounted and not changed since.
-    pub(crate) fresh: bool,
-    pub(crate) poisoned: bool,
-    pub(crate) read_only: bool,
     /// Low half of the generation at mount: tells which staged attachments are this mount's.
     pub(crate) mounted: u32,
+    pub(crate) stats: Stats,
+    /// The same as `durable`, with the changes of the checkpoint that is being built.
+    pub(crate) sb: Superblock,
+    pub(crate) window: Window,
+    pub(crate) held: Held,
     /// Nodes that the pending records of thin volumes may add.
     pub(crate) growth: u64,
-    /// Layers in use, as the catalog has them.
-    pub(crate) heads: heapless::Deque<Head, 4>,
-    /// Where the allocation stood when the checkpoint began.
-    pub(crate) began: (u64, u64),
     /// Blocks of pending records that came out of a reserve.
     pub(crate) reserve_used: u64,
-    pub(crate) stats: Stats,
-    pub(crate) held: Held,
+    /// Where the allocation stood when the checkpoint began.
+    pub(crate) began: (u64, u64),
     /// Why the call that stopped last did so.
     pub(crate) failure: Error<D::Error>,
+    /// The state that the durable superblock leads to.
+    pub(crate) durable: Superblock,
+    /// Layers in use, as the catalog has them.
+    pub(crate) heads: Heads,
+    /// Blocks that this checkpoint frees and that the next one may take for the catalog.
+    pub(crate) spares_next: crate::format::Spares,
     /// A call is under way, and began when so many writes and flushes had been made.
     #[cfg(feature = "async")]
     #[allow(dead_code, reason = "of use to the twin alone")]
