@@ -2,6 +2,9 @@
 //!
 //! A read past the end gives zero and a write past the end does nothing; both are programming errors, caught by a
 //! debug assertion. Lengths of what comes from the device are checked before any field is read.
+//!
+//! Cores without unaligned access (`ARMv6-M`: the only ARM without atomics of 32 bits) take a number byte by byte. They have that once,
+//! not in hundreds of places.
 
 /// Reads `N` bytes at `offset`.
 #[inline]
@@ -36,17 +39,20 @@ pub(crate) fn u16_at(bytes: &[u8], offset: usize) -> u16 {
     u16::from_le_bytes(array(bytes, offset))
 }
 
-#[inline]
+#[cfg_attr(not(all(target_arch = "arm", not(target_has_atomic = "32"))), inline)]
+#[cfg_attr(all(target_arch = "arm", not(target_has_atomic = "32")), inline(never))]
 pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(array(bytes, offset))
 }
 
-#[inline]
+#[cfg_attr(not(all(target_arch = "arm", not(target_has_atomic = "32"))), inline)]
+#[cfg_attr(all(target_arch = "arm", not(target_has_atomic = "32")), inline(never))]
 pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     u64::from_le_bytes(array(bytes, offset))
 }
 
-#[inline]
+#[cfg_attr(not(all(target_arch = "arm", not(target_has_atomic = "32"))), inline)]
+#[cfg_attr(all(target_arch = "arm", not(target_has_atomic = "32")), inline(never))]
 pub(crate) fn u48_at(bytes: &[u8], offset: usize) -> u64 {
     let [a, b, c, d, e, f] = array(bytes, offset);
     u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
@@ -68,17 +74,20 @@ pub(crate) fn put_u16(bytes: &mut [u8], offset: usize, value: u16) {
     put_array(bytes, offset, &value.to_le_bytes());
 }
 
-#[inline]
+#[cfg_attr(not(all(target_arch = "arm", not(target_has_atomic = "32"))), inline)]
+#[cfg_attr(all(target_arch = "arm", not(target_has_atomic = "32")), inline(never))]
 pub(crate) fn put_u32(bytes: &mut [u8], offset: usize, value: u32) {
     put_array(bytes, offset, &value.to_le_bytes());
 }
 
-#[inline]
+#[cfg_attr(not(all(target_arch = "arm", not(target_has_atomic = "32"))), inline)]
+#[cfg_attr(all(target_arch = "arm", not(target_has_atomic = "32")), inline(never))]
 pub(crate) fn put_u64(bytes: &mut [u8], offset: usize, value: u64) {
     put_array(bytes, offset, &value.to_le_bytes());
 }
 
-#[inline]
+#[cfg_attr(not(all(target_arch = "arm", not(target_has_atomic = "32"))), inline)]
+#[cfg_attr(all(target_arch = "arm", not(target_has_atomic = "32")), inline(never))]
 pub(crate) fn put_u48(bytes: &mut [u8], offset: usize, value: u64) {
     let [a, b, c, d, e, f, _, _] = value.to_le_bytes();
     put_array(bytes, offset, &[a, b, c, d, e, f]);

@@ -9,7 +9,7 @@ use crate::{
     cache::Slot,
     device::BlockDevice,
     error::{Error, Object},
-    format::{Entry, Layer, RECORD_SIZE, SLOT_SIZE, height_for, height_limit},
+    format::{Entry, Layer, LayerView, RECORD_SIZE, SLOT_SIZE, height_for, height_limit},
     store::{Outcome, Stop, Store},
     tally::Tally,
     tree::Tree,
@@ -99,10 +99,20 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(())
     }
 
-    fn decode_layer(&mut self, slot: Slot, offset: usize) -> Outcome<Layer> {
-        let bytes = self.cache.bytes(slot).get(offset..offset + RECORD_SIZE);
-        let layer = bytes.and_then(Layer::decode);
-        layer.filter(|layer| layer.id == 0 || self.is_possible(layer)).ok_or_else(|| self.damaged_page(slot))
+    /// The record at a place of a page; what is there has been looked at by [`record_at`](Self::record_at).
+    pub(crate) fn view(&self, (slot, offset): (Slot, usize)) -> LayerView<'_> {
+        LayerView::new(self.cache.bytes(slot).get(offset..).unwrap_or(&[]))
+    }
+
+    /// The number of the record at a place of a page, 0 if there is none; damage if it cannot be one.
+    fn record_at(&mut self, place: (Slot, usize)) -> Outcome<u32> {
+        let layer = self.view(place);
+        let id = layer.id();
+        if layer.is_possible() && (id == 0 || self.is_possible(layer)) {
+            Ok(id)
+        } else {
+            Err(self.damaged_page(place.0))
+        }
     }
 
     fn damaged_page(&mut self, slot: Slot) -> Stop {
@@ -110,23 +120,28 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The record's numbers are such that arithmetic on them stays in bounds.
-    fn is_possible(&self, layer: &Layer) -> bool {
-        let height = (1..=height_limit(self.fan_shift())).contains(&layer.height);
-        let size = self.spb.ceil(layer.sectors) <= 1 << 48;
-        height && size && layer.data <= self.layout.total && layer.nodes <= self.layout.total
+    fn is_possible(&self, layer: LayerView<'_>) -> bool {
+        let height = (1..=height_limit(self.fan_shift())).contains(&layer.height());
+        let size = self.spb.ceil(layer.sectors()) <= 1 << 48;
+        height && size && layer.data() <= self.layout.total && layer.nodes() <= self.layout.total
     }
 
     /// A layer's record; any kind, deleted ones too.
-    pub(crate) fn layer(&mut self, id: u32) -> Outcome<Layer> {
+    pub(crate) fn layer(&mut self, id: u32) -> Outcome<LayerView<'_>> {
+        let place = self.place_of(id)?;
+        Ok(self.view(place))
+    }
+
+    /// Where a layer's record is.
+    pub(crate) fn place_of(&mut self, id: u32) -> Outcome<(Slot, usize)> {
         let (page, offset) = self.record_place(id, 0);
         if id == 0 {
             return Err(self.no_layer(id));
         }
         let Some(slot) = self.page(page)? else { return Err(self.no_layer(id)) };
-        let layer = self.decode_layer(slot, offset)?;
-        match layer.id {
+        match self.record_at((slot, offset))? {
             0 => Err(self.no_layer(id)),
-            found if found == id => Ok(layer),
+            found if found == id => Ok((slot, offset)),
             _ => Err(self.damaged_page(slot)),
         }
     }
@@ -143,29 +158,24 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// A layer's record, if it is not deleted.
-    pub(crate) fn live_layer(&mut self, id: u32) -> Outcome<Layer> {
-        let layer = self.layer(id)?;
-        if layer.is_deleted() || self.is_forgotten(layer.flags, layer.mount) {
+    pub(crate) fn live_layer(&mut self, id: u32) -> Outcome<LayerView<'_>> {
+        let place = self.place_of_live(id)?;
+        Ok(self.view(place))
+    }
+
+    /// Where a layer's record is, if it is not deleted.
+    pub(crate) fn place_of_live(&mut self, id: u32) -> Outcome<(Slot, usize)> {
+        let place = self.place_of(id)?;
+        let layer = self.view(place);
+        if layer.is_deleted() || self.is_forgotten(layer) {
             return Err(self.no_layer(id));
         }
-        Ok(layer)
+        Ok(place)
     }
 
     /// A staged attachment of an earlier mount: nothing but garbage.
-    pub(crate) fn is_forgotten(&self, flags: LayerFlags, mount: u32) -> bool {
-        flags.contains(LayerFlags::STAGED) && mount != self.mounted
-    }
-
-    /// What reading and writing needs to know of a live layer.
-    pub(crate) fn head(&mut self, id: LayerId) -> Outcome<Head> {
-        if let Some(head) = self.heads.find(id.0) {
-            return Ok(*head);
-        }
-        let layer = self.live_layer(id.0)?;
-        let Layer { id, kind, flags, parent, parent_epoch, root, height, sectors, .. } = layer;
-        let head = Head { id, kind, flags, parent, parent_epoch, root, height, sectors };
-        self.heads.keep(&head);
-        Ok(head)
+    pub(crate) fn is_forgotten(&self, layer: LayerView<'_>) -> bool {
+        layer.flags().contains(LayerFlags::STAGED) && layer.mounted() != self.mounted
     }
 
     /// Slots and entries of nodes that a catalog can have on this device: a scan that looks at more goes around in circles.
@@ -184,7 +194,13 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The first record at or after this number.
-    pub(crate) fn record_from(&mut self, id: u32) -> Outcome<Option<Layer>> {
+    pub(crate) fn record_from(&mut self, id: u32) -> Outcome<Option<LayerView<'_>>> {
+        let found = self.place_from(id)?;
+        Ok(found.map(|place| self.view(place)))
+    }
+
+    /// Where that record is.
+    pub(crate) fn place_from(&mut self, id: u32) -> Outcome<Option<(Slot, usize)>> {
         let mut id = id.max(1);
         let mut left = self.catalog_limit();
         while let Some((page, offset)) = self.next_place(id, &mut left)? {
@@ -194,11 +210,11 @@ impl<D: BlockDevice> Store<'_, D> {
                 id = u32::try_from(byte.saturating_add(SLOT_SIZE - 1) / SLOT_SIZE).unwrap_or(u32::MAX).max(id + 1);
                 continue;
             };
-            let layer = self.decode_layer(slot, offset)?;
-            if layer.id == id {
-                return Ok(Some(layer));
+            let found = self.record_at((slot, offset))?;
+            if found == id {
+                return Ok(Some((slot, offset)));
             }
-            if layer.id != 0 {
+            if found != 0 {
                 return Err(self.damaged_page(slot));
             }
             id += 1;
@@ -225,8 +241,9 @@ impl<D: BlockDevice> Store<'_, D> {
         self.expect_layer(id)?;
         let (page, offset) = self.record_place(id, 0);
         let slot = self.page_mut(page)?;
-        let layer = self.decode_layer(slot, offset)?;
+        self.record_at((slot, offset))?;
         self.cache.pin(slot);
+        let layer = self.view((slot, offset)).decode();
         Ok(Open { slot, offset, layer, before: self.tally(&layer) })
     }
 
@@ -311,13 +328,13 @@ impl<D: BlockDevice> Store<'_, D> {
     /// Copies a live layer's description into `buffer`; its length.
     pub(crate) fn description(&mut self, id: u32, buffer: &mut [u8]) -> Outcome<usize> {
         let layer = self.live_layer(id)?;
-        let length = usize::from(layer.description).min(buffer.len());
+        let length = usize::from(layer.described()).min(buffer.len());
         let mut done = 0;
         while done < length {
-            let (page, offset) = self.record_place(layer.id, wide(RECORD_SIZE + done));
+            let (page, offset) = self.record_place(id, wide(RECORD_SIZE + done));
             let part = (self.block_size() - offset).min(length - done);
             let Some(slot) = self.page(page)? else {
-                let block = self.record_block(layer.id)?;
+                let block = self.record_block(id)?;
                 return Err(self.damaged(Object::Catalog, block));
             };
             let from = self.cache.bytes(slot).get(offset..offset + part).unwrap_or(&[]);
@@ -330,12 +347,18 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The layer with this name among live volumes and snapshots. Reads the whole catalog.
-    pub(crate) fn find_name(&mut self, name: &str) -> Outcome<Option<Layer>> {
+    pub(crate) fn find_name(&mut self, name: &str) -> Outcome<Option<LayerView<'_>>> {
+        let found = self.place_of_name(name)?;
+        Ok(found.map(|place| self.view(place)))
+    }
+
+    fn place_of_name(&mut self, name: &str) -> Outcome<Option<(Slot, usize)>> {
         let mut next = 1;
         while let Some(id) = self.next_with_name(next, name)? {
-            let layer = self.layer(id)?;
-            if !layer.is_deleted() && layer.kind != LayerKind::Attachment {
-                return Ok(Some(layer));
+            let place = self.place_of(id)?;
+            let layer = self.view(place);
+            if !layer.is_deleted() && layer.kind() != LayerKind::Attachment {
+                return Ok(Some(place));
             }
             next = id + 1;
         }
@@ -348,7 +371,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut left = self.catalog_limit();
         while let Some((page, offset)) = self.next_place(id, &mut left)? {
             let Some(slot) = self.page(page)? else {
-                id = self.record_from(id)?.map_or(u32::MAX, |layer| layer.id);
+                id = self.record_from(id)?.map_or(u32::MAX, LayerView::id);
                 continue;
             };
             let last = ((page + 1) << self.layout.block_shift) / SLOT_SIZE;

@@ -17,7 +17,7 @@ use crate::{
     bytes::{index, put_u8, u8_at, wide},
     device::BlockDevice,
     error::{Error, Object},
-    format::Superblock,
+    format::{LayerView, Superblock},
     pool::{Pool, Result},
     store::{Outcome, Stop, Store},
     types::LayerId,
@@ -214,7 +214,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.check_catalog_nodes(run, &mut totals)?;
         let mut next = 1;
         loop {
-            let found = self.record_from(next);
+            let found = self.record_from(next).map(|found| found.map(LayerView::decode));
             let Some(found) = run.damage(found, &self.failure, None)? else {
                 run.complete = false;
                 break;

@@ -272,8 +272,8 @@ impl<D: BlockDevice> Store<'_, D> {
     /// A child has replaced an entry of this birth: a deleted branching point that owned it may have become its last holder.
     fn arm(&mut self, parent: u32, birth: u32) -> Outcome<()> {
         let layer = self.layer(parent)?;
-        let idle = layer.is_deleted() && !layer.flags.contains(LayerFlags::ARMED);
-        if idle && layer.children > 1 && birth > layer.parent_epoch {
+        let idle = layer.is_deleted() && !layer.flags().contains(LayerFlags::ARMED);
+        if idle && layer.children() > 1 && birth > layer.parent_epoch() {
             let mut open = self.open(parent)?;
             open.layer.flags |= LayerFlags::ARMED;
             self.save(&open);

@@ -8,7 +8,7 @@ use crate::{
     catalog::Open,
     device::BlockDevice,
     error::Error,
-    format::{Entry, Layer, MergeMode},
+    format::{Entry, Layer, LayerView, MergeMode},
     store::{Outcome, Store},
     types::{Attributes, LayerFlags, LayerId, LayerKind, Name, SnapshotOf},
 };
@@ -24,7 +24,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// There is such a record. Apart, so that it takes no stack below what follows.
     #[inline(never)]
     pub(crate) fn expect_layer(&mut self, id: u32) -> Outcome<()> {
-        self.layer(id).map(drop)
+        self.place_of(id).map(drop)
     }
 
     /// The catalog can take so many more records without growing a level in the middle of a verb.
@@ -50,8 +50,8 @@ impl<D: BlockDevice> Store<'_, D> {
 
     fn free_name(&mut self, name: &str, but: u32) -> Outcome<Name> {
         let checked = self.checked_name(name)?;
-        match self.find_name(name)? {
-            Some(layer) if layer.id != but => Err(self.stop(Error::NameTaken(LayerId(layer.id)))),
+        match self.find_name(name)?.map(LayerView::id) {
+            Some(id) if id != but => Err(self.stop(Error::NameTaken(LayerId(id)))),
             _ => Ok(checked),
         }
     }
@@ -97,9 +97,12 @@ impl<D: BlockDevice> Store<'_, D> {
         self.check_free(self.sb.free + self.sb.reclaimable + pages)
     }
 
-    pub(crate) fn live(&mut self, id: LayerId, kind: LayerKind) -> Outcome<Layer> {
-        let layer = self.live_layer(id.0)?;
-        if layer.kind == kind { Ok(layer) } else { Err(self.stop(Error::WrongKind(id))) }
+    pub(crate) fn live(&mut self, id: LayerId, kind: LayerKind) -> Outcome<LayerView<'_>> {
+        let place = self.place_of_live(id.0)?;
+        if self.view(place).kind() != kind {
+            return Err(self.stop(Error::WrongKind(id)));
+        }
+        Ok(self.view(place))
     }
 
     /// One child of a layer takes the place of another (0: none).
@@ -210,18 +213,18 @@ impl<D: BlockDevice> Store<'_, D> {
         keep: Option<&Attributes<'_>>,
     ) -> Outcome<Option<LayerId>> {
         let old = self.live(volume, LayerKind::Volume)?;
-        let target = self.live(snapshot, LayerKind::Snapshot)?;
-        if old.family != target.family {
+        let (family, parent, owned) = (old.family(), old.parent(), old.data() + old.nodes());
+        if self.live(snapshot, LayerKind::Snapshot)?.family() != family {
             return Err(self.stop(Error::WrongKind(snapshot)));
         }
         self.expect_layers(1)?;
-        let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == old.parent;
+        let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == parent;
         let kept = match keep {
             Some(attributes) => {
                 let name = self.free_name(attributes.name, 0)?;
                 Some(self.new_layer(attributes, name, LayerKind::Snapshot)?)
             }
-            None if old.data + old.nodes > 0 || merging => {
+            None if owned > 0 || merging => {
                 let mut open =
                     self.new_layer(&Attributes { time, ..Attributes::default() }, Name::NONE, LayerKind::Snapshot)?;
                 open.layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
@@ -236,7 +239,7 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         let mut open = self.open(volume.0)?;
         let left = open.layer.parent;
-        let target = self.layer(snapshot.0)?;
+        let target = self.layer(snapshot.0)?.decode();
         self.set_root(&mut open, &target.root, target.height);
         open.layer.parent = target.id;
         open.layer.parent_epoch = target.epoch;
@@ -266,7 +269,7 @@ impl<D: BlockDevice> Store<'_, D> {
         attributes: &Attributes<'_>,
         guaranteed: bool,
     ) -> Outcome<LayerId> {
-        let source = self.live(snapshot, LayerKind::Snapshot)?;
+        let source = self.live(snapshot, LayerKind::Snapshot)?.decode();
         let name = self.free_name(attributes.name, 0)?;
         self.expect_layers(1)?;
         let mut open = self.new_layer(attributes, name, LayerKind::Volume)?;
@@ -289,7 +292,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     #[inline(never)]
     pub(crate) fn delete_body(&mut self, id: LayerId) -> Outcome<()> {
-        let layer = self.live_layer(id.0)?;
+        let layer = self.live_layer(id.0)?.decode();
         if layer.kind == LayerKind::Attachment && layer.owner != 0 {
             self.detach(&layer)?;
         }
@@ -308,8 +311,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     #[inline(never)]
     pub(crate) fn rename_body(&mut self, id: LayerId, name: &str) -> Outcome<()> {
-        let layer = self.live_layer(id.0)?;
-        if layer.kind == LayerKind::Attachment {
+        if self.live_layer(id.0)?.kind() == LayerKind::Attachment {
             return Err(self.stop(Error::WrongKind(id)));
         }
         let name = self.free_name(name, id.0)?;
@@ -321,13 +323,13 @@ impl<D: BlockDevice> Store<'_, D> {
 
     #[inline(never)]
     pub(crate) fn describe_body(&mut self, id: LayerId, text: &str) -> Outcome<()> {
-        let layer = self.live_layer(id.0)?;
+        let old = self.live_layer(id.0)?.described();
         if text.len() > DESCRIPTION {
             return Err(self.stop(Error::BadName));
         }
         let mut open = self.open(id.0)?;
         open.layer.description = u16::try_from(text.len()).unwrap_or(0);
-        self.write_description(id.0, text, layer.description)?;
+        self.write_description(id.0, text, old)?;
         self.save(&open);
         self.check_room()
     }

@@ -7,7 +7,7 @@ use crate::{
     format::Entry,
     pending::Item,
     store::{Outcome, Store},
-    types::LayerFlags,
+    types::{LayerFlags, LayerId},
 };
 
 #[cfg(feature = "async")]
@@ -30,6 +30,26 @@ impl Run {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
+    /// What reading and writing needs to know of a live layer.
+    pub(crate) fn head(&mut self, id: LayerId) -> Outcome<Head> {
+        if let Some(head) = self.heads.find(id.0) {
+            return Ok(*head);
+        }
+        let layer = self.live_layer(id.0)?;
+        let head = Head {
+            id: id.0,
+            kind: layer.kind(),
+            flags: layer.flags(),
+            parent: layer.parent(),
+            parent_epoch: layer.parent_epoch(),
+            root: layer.root(),
+            height: layer.height(),
+            sectors: layer.sectors(),
+        };
+        self.heads.keep(&head);
+        Ok(head)
+    }
+
     /// What an address of a layer holds now.
     pub(crate) fn effective(&mut self, head: &Head, address: u64) -> Outcome<(Entry, Option<Item>)> {
         if let Some(item) = self.pending.find(head.id, address) {

@@ -12,7 +12,7 @@ use crate::{
     cache::Slot,
     device::BlockDevice,
     error::{Error, Object},
-    format::{Entry, Layer, MAX_HEIGHT, MergeMode, MergeState, SLOT_SIZE},
+    format::{Entry, Layer, LayerView, MAX_HEIGHT, MergeMode, MergeState, SLOT_SIZE},
     pool::{Pool, Result},
     store::{Outcome, Stop, Store},
     types::{LayerFlags, LayerId, Merge},
@@ -100,43 +100,41 @@ impl<D: BlockDevice> Store<'_, D> {
     /// The layer to work on, and the number of its children.
     #[inline(never)]
     fn merge_target(&mut self) -> Outcome<Option<(u32, u64)>> {
-        Ok(self.find_target()?.map(|layer| (layer.id, u64::from(layer.children))))
-    }
-
-    fn find_target(&mut self) -> Outcome<Option<Layer>> {
+        let target = |layer: LayerView<'_>| Some((layer.id(), u64::from(layer.children())));
         if self.sb.merge.mode != MergeMode::None {
-            return self.layer(self.sb.merge.layer).map(Some);
+            return self.layer(self.sb.merge.layer).map(target);
         }
         if self.sb.deleted == 0 && self.sb.staged == 0 {
             return Ok(None);
         }
         if self.sb.hint != 0 {
-            match self.layer(self.sb.hint) {
-                Ok(layer) if self.can_merge(&layer) => return Ok(Some(layer)),
+            match self.place_of(self.sb.hint) {
+                Ok(place) if self.can_merge(self.view(place)) => return Ok(target(self.view(place))),
                 Err(Stop) if !matches!(self.failure, Error::NoSuchLayer(_)) => return Err(Stop),
                 _ => {}
             }
         }
         let mut next = 1;
-        while let Some(layer) = self.record_from(next)? {
-            if self.can_merge(&layer) {
-                return Ok(Some(layer));
+        while let Some(place) = self.place_from(next)? {
+            let layer = self.view(place);
+            if self.can_merge(layer) {
+                return Ok(target(layer));
             }
-            next = layer.id + 1;
+            next = layer.id() + 1;
         }
         Ok(None)
     }
 
-    fn can_merge(&self, layer: &Layer) -> bool {
-        let workable = layer.children <= 1 || layer.flags.contains(LayerFlags::ARMED);
-        layer.is_deleted() && workable || self.is_forgotten(layer.flags, layer.mount)
+    fn can_merge(&self, layer: LayerView<'_>) -> bool {
+        let workable = layer.children() <= 1 || layer.flags().contains(LayerFlags::ARMED);
+        layer.is_deleted() && workable || self.is_forgotten(layer)
     }
 
     #[inline(never)]
     fn merge_body(&mut self, id: u32, budget: Budget) -> Outcome<Merge> {
         self.bury(id)?;
         while self.affords(budget, 1) && self.drop_attachment(id)? {}
-        let layer = self.layer(id)?;
+        let layer = self.layer(id)?.decode();
         if layer.first_attachment != 0 {
             return Ok(Merge::Progress { layer: LayerId(id), left: layer.data + layer.nodes });
         }
@@ -152,8 +150,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// A staged attachment of an earlier mount becomes a deleted layer.
     fn bury(&mut self, id: u32) -> Outcome<()> {
-        let layer = self.layer(id)?;
-        if layer.is_deleted() {
+        if self.layer(id)?.is_deleted() {
             return Ok(());
         }
         let mut open = self.open(id)?;
@@ -165,7 +162,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// The first attachment of a deleted layer becomes a deleted layer of its own; false if there is none.
     fn drop_attachment(&mut self, id: u32) -> Outcome<bool> {
-        let attachment = self.layer(id)?.first_attachment;
+        let attachment = self.layer(id)?.first_attachment();
         if attachment == 0 {
             return Ok(false);
         }
@@ -183,7 +180,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     fn merge_into_child(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge> {
-        let child = if layer.children == 1 { Some(self.layer(layer.child_xor)?) } else { None };
+        let child = if layer.children == 1 { Some(self.layer(layer.child_xor)?.decode()) } else { None };
         if child.is_some_and(|child| child.height < layer.height || child.parent != layer.id) || layer.children > 1 {
             let block = self.record_block(layer.id)?;
             return Err(self.damaged(Object::Layer, block));

@@ -37,7 +37,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 
     fn resize_to(&mut self, volume: LayerId, sectors: u64) -> Outcome<()> {
         self.store.writable()?;
-        let old = self.store.live(volume, LayerKind::Volume)?.sectors;
+        let old = self.store.live(volume, LayerKind::Volume)?.sectors();
         let spb = self.store.spb;
         if sectors == 0 || spb.ceil(sectors) > 1 << 48 {
             return Err(self.store.stop(Error::BadParameter("a volume has from one sector to 2^48 blocks")));
@@ -68,7 +68,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 impl<D: BlockDevice> Store<'_, D> {
     #[inline(never)]
     fn resize_body(&mut self, volume: LayerId, sectors: u64) -> Outcome<()> {
-        let layer = self.live(volume, LayerKind::Volume)?;
+        let layer = self.live(volume, LayerKind::Volume)?.decode();
         let blocks = self.spb.ceil(sectors);
         if sectors < layer.sectors {
             let free = self.sb.free;

@@ -9,7 +9,7 @@ use crate::{
     commit::Applied,
     device::BlockDevice,
     error::Object,
-    format::{Entry, Layer, MergeState},
+    format::{Entry, Layer, LayerView, MergeState},
     merge::Budget,
     store::{Outcome, Store},
     tree::Tree,
@@ -93,11 +93,11 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut peers = Peers::default();
         let mut next = 1;
         while let Some(layer) = self.record_from(next)? {
-            if is_child(&layer, id) && peers.known.push((layer.root, layer.height)).is_err() {
-                peers.more = layer.id;
+            if is_child(layer, id) && peers.known.push((layer.root(), layer.height())).is_err() {
+                peers.more = layer.id();
                 break;
             }
-            next = layer.id + 1;
+            next = layer.id() + 1;
         }
         Ok(peers)
     }
@@ -112,17 +112,16 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut next = peers.more;
         while next != 0 {
             let Some(layer) = self.record_from(next)? else { break };
-            if is_child(&layer, id)
-                && self.entry_at(layer.root, layer.height, level, address, Object::MapNode)?.same(entry)
-            {
+            next = layer.id() + 1;
+            let (child, root, height) = (is_child(layer, id), layer.root(), layer.height());
+            if child && self.entry_at(root, height, level, address, Object::MapNode)?.same(entry) {
                 return Ok(true);
             }
-            next = layer.id + 1;
         }
         Ok(false)
     }
 }
 
-fn is_child(layer: &Layer, id: u32) -> bool {
-    layer.parent == id && layer.kind != LayerKind::Attachment
+fn is_child(layer: LayerView<'_>, id: u32) -> bool {
+    layer.parent() == id && layer.kind() != LayerKind::Attachment
 }

@@ -5,6 +5,7 @@
 use crate::{
     device::BlockDevice,
     error::Error,
+    format::LayerView,
     pool::{Pool, Result},
     types::{Attributes, LayerFlags, LayerId, LayerInfo, LayerKind, SnapshotOf},
 };
@@ -165,8 +166,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Errors
     /// [`Error::NoSuchLayer`], also for deleted ones.
     pub fn layer(&mut self, id: LayerId) -> Result<LayerInfo, D> {
-        let layer = self.store.live_layer(id.0);
-        self.store.answer(layer).map(|layer| layer.info())
+        let found = self.store.live_layer(id.0).map(LayerView::info);
+        self.store.answer(found)
     }
 
     /// The volume or snapshot with this name.
@@ -174,8 +175,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Errors
     /// The device's.
     pub fn find(&mut self, name: &str) -> Result<Option<LayerInfo>, D> {
-        let found = self.store.find_name(name);
-        self.store.answer(found).map(|found| found.map(|layer| layer.info()))
+        let found = self.store.find_name(name).map(|found| found.map(LayerView::info));
+        self.store.answer(found)
     }
 
     /// The first record behind this one: any kind, deleted layers too.
@@ -184,8 +185,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// The device's.
     pub fn next_record(&mut self, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
         let from = after.map_or(1, |id| id.0.saturating_add(1));
-        let found = self.store.record_from(from);
-        self.store.answer(found).map(|found| found.map(|layer| layer.info()))
+        let found = self.store.record_from(from).map(|found| found.map(LayerView::info));
+        self.store.answer(found)
     }
 
     /// The first live volume or snapshot behind this one.
@@ -208,8 +209,9 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     /// # Errors
     /// [`Error::NoSuchLayer`], also if `after` is not an attachment of this layer; [`Error::Corrupt`] if the list leads back to itself.
     pub fn next_attachment(&mut self, owner: LayerId, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
-        let found = self.store.attachment_behind(owner.0, after.map_or(0, |id| id.0));
-        self.store.answer(found).map(|found| found.map(|layer| layer.info()))
+        let found =
+            self.store.attachment_behind(owner.0, after.map_or(0, |id| id.0)).map(|found| found.map(LayerView::info));
+        self.store.answer(found)
     }
 
     /// All live volumes and snapshots, by number; needs no memory for each.

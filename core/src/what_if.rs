@@ -7,7 +7,7 @@
 use crate::{
     device::BlockDevice,
     error::{Error, Object},
-    format::{Entry, Layer, MAX_HEIGHT},
+    format::{Entry, Layer, LayerView, MAX_HEIGHT},
     pool::{Pool, Result},
     store::{Outcome, Store},
     types::{Delta, LayerFlags, LayerId, LayerKind},
@@ -43,6 +43,15 @@ struct Going {
     stays: bool,
     /// Nodes on the path that were counted as freed: their levels, and whether something below stays.
     open_nodes: heapless::Vec<(u8, u64, bool), { MAX_HEIGHT + 1 }>,
+}
+
+/// A layer that stays, above one that goes.
+struct Heir {
+    id: u32,
+    root: Entry,
+    height: u8,
+    /// The child of the one that goes through which it descends.
+    through: u32,
 }
 
 impl<'s> WhatIf<'s> {
@@ -88,17 +97,19 @@ impl<'s> WhatIf<'s> {
         Ok(None)
     }
 
-    fn goes(&self, layer: &Layer) -> bool {
+    fn goes(&self, layer: LayerView<'_>) -> bool {
         layer.is_deleted()
-            || self.set.contains(&LayerId(layer.id))
-            || layer.owner != 0 && self.set.contains(&LayerId(layer.owner))
+            || self.set.contains(&LayerId(layer.id()))
+            || layer.owner() != 0 && self.set.contains(&LayerId(layer.owner()))
     }
 
     /// Finds the next layer that goes; false at the end.
     fn start_next<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<bool> {
-        while let Some(layer) = store.record_from(self.next)? {
-            self.next = layer.id + 1;
-            if self.goes(&layer) || store.is_forgotten(layer.flags, layer.mount) {
+        while let Some(place) = store.place_from(self.next)? {
+            let layer = store.view(place);
+            self.next = layer.id() + 1;
+            if self.goes(layer) || store.is_forgotten(layer) {
+                let layer = layer.decode();
                 self.start(store, &layer)?;
                 return Ok(true);
             }
@@ -118,9 +129,9 @@ impl<'s> WhatIf<'s> {
         };
         let mut branch = 0;
         let mut next = 1;
-        while let Some((heir, child)) = self.next_heir(store, &going, next)? {
-            going.stays |= branch != 0 && branch != child;
-            branch = child;
+        while let Some(heir) = self.next_heir(store, &going, next)? {
+            going.stays |= branch != 0 && branch != heir.through;
+            branch = heir.through;
             if going.more == 0 && going.heirs.push((heir.root, heir.height)).is_err() {
                 going.more = heir.id;
             }
@@ -130,35 +141,32 @@ impl<'s> WhatIf<'s> {
         Ok(())
     }
 
-    /// The next heir from this number on, and the child of the layer through which it descends.
-    fn next_heir<D: BlockDevice>(
-        &self,
-        store: &mut Store<'_, D>,
-        going: &Going,
-        from: u32,
-    ) -> Outcome<Option<(Layer, u32)>> {
+    /// The next heir from this number on.
+    fn next_heir<D: BlockDevice>(&self, store: &mut Store<'_, D>, going: &Going, from: u32) -> Outcome<Option<Heir>> {
         let mut next = from;
         while let Some(layer) = store.record_from(next)? {
-            next = layer.id + 1;
-            if self.goes(&layer)
-                || layer.kind == LayerKind::Attachment
-                || layer.family != going.family
-                || layer.parent == 0
+            next = layer.id() + 1;
+            if self.goes(layer)
+                || layer.kind() == LayerKind::Attachment
+                || layer.family() != going.family
+                || layer.parent() == 0
             {
                 continue;
             }
-            let mut below = layer;
+            let mut heir = Heir { id: layer.id(), root: layer.root(), height: layer.height(), through: layer.id() };
+            let mut parent = layer.parent();
             for _ in 0..store.sb.layers {
-                if below.parent == going.id {
-                    return Ok(Some((layer, below.id)));
+                if parent == going.id {
+                    return Ok(Some(heir));
                 }
-                if below.parent == 0 {
+                if parent == 0 {
                     break;
                 }
-                below = store.layer(below.parent)?;
-                if !self.goes(&below) {
+                let below = store.layer(parent)?;
+                if !self.goes(below) {
                     break;
                 }
+                (heir.through, parent) = (below.id(), below.parent());
             }
         }
         Ok(None)
@@ -172,7 +180,7 @@ impl<'s> WhatIf<'s> {
         }
         let mut next = going.more;
         while next != 0 {
-            let Some((heir, _)) = self.next_heir(store, going, next)? else { break };
+            let Some(heir) = self.next_heir(store, going, next)? else { break };
             if Self::holds(store, heir.root, heir.height, owned)? {
                 return Ok(true);
             }
@@ -240,7 +248,7 @@ impl<D: BlockDevice> Store<'_, D> {
     fn prepare_what_if(&mut self, set: &[LayerId]) -> Outcome<()> {
         for id in set {
             let layer = self.live_layer(id.0)?;
-            if layer.flags.contains(LayerFlags::STAGED) {
+            if layer.flags().contains(LayerFlags::STAGED) {
                 return Err(self.stop(Error::WrongKind(*id)));
             }
         }

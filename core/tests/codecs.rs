@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use cowl::{
     Delta, LayerFlags, LayerId, LayerKind, Name, crc32c,
     format::{
-        Entry, Layer, Layout, MAGIC, RECORD_SIZE, Record, SPARES, SpaceEntry, Spares, Superblock, UNIT_HEADER, Unit,
-        height_for, height_limit, nodes_for,
+        Entry, Layer, LayerView, Layout, MAGIC, RECORD_SIZE, Record, SPARES, SpaceEntry, Spares, Superblock,
+        UNIT_HEADER, Unit, height_for, height_limit, nodes_for,
     },
 };
 
@@ -96,11 +96,14 @@ fn every_kind_of_layer_comes_back_and_no_other() {
 #[test]
 fn what_a_record_says_is_what_its_reader_sees() {
     let plain = Layer { id: 5, family: 5, data: 3, nodes: 4, ..Layer::FREE };
-    let info = plain.info();
+    let mut bytes = [0; RECORD_SIZE];
+    plain.encode(&mut bytes);
+    let info = LayerView::new(&bytes).info();
     assert_eq!((info.id, info.family, info.parent, info.owner), (LayerId(5), LayerId(5), None, None));
     assert_eq!((info.reverted_at, info.reverted_from, info.delta), (None, None, Delta { data: 3, nodes: 4 }));
     let other = Layer { parent: 2, owner: 3, reverted_at: 0, reverted_from: 4, flags: LayerFlags::DELETED, ..plain };
-    let info = other.info();
+    other.encode(&mut bytes);
+    let info = LayerView::new(&bytes).info();
     assert_eq!((info.parent, info.owner), (Some(LayerId(2)), Some(LayerId(3))));
     assert_eq!((info.reverted_at, info.reverted_from), (Some(0), Some(LayerId(4))));
     assert!(other.is_deleted() && !plain.is_deleted());

@@ -35,11 +35,11 @@ impl<D: BlockDevice> Store<'_, D> {
     /// The number of the attachment behind this one (0: the first) in its owner's list; 0 behind the last. The list is followed from its
     /// start: if the next one was there before, it goes around in circles.
     pub(crate) async fn next_attachment(&mut self, owner: u32, after: u32) -> Outcome<u32> {
-        let mut at = self.live_layer(owner).await?.first_attachment;
+        let mut at = self.live_layer(owner).await?.first_attachment();
         if after == 0 {
             return Ok(at);
         }
-        let next = self.live_layer(after).await?.next_attachment;
+        let next = self.live_layer(after).await?.next_in_list();
         for _ in 0..self.sb.layers {
             if at == 0 {
                 return Err(self.no_layer(after));
@@ -50,14 +50,14 @@ impl<D: BlockDevice> Store<'_, D> {
             if at == after {
                 return Ok(next);
             }
-            at = self.layer(at).await?.next_attachment;
+            at = self.layer(at).await?.next_in_list();
         }
         let block = self.record_block(after).await?;
         Err(self.damaged(Object::Layer, block))
     }
 
     /// The attachment behind this one (0: the first) in its owner's list.
-    pub(crate) async fn attachment_behind(&mut self, owner: u32, after: u32) -> Outcome<Option<Layer>> {
+    pub(crate) async fn attachment_behind(&mut self, owner: u32, after: u32) -> Outcome<Option<LayerView<'_>>> {
         match self.next_attachment(owner, after).await? {
             0 => Ok(None),
             next => self.layer(next).await.map(Some),
@@ -86,28 +86,31 @@ impl<D: BlockDevice> Store<'_, D> {
     #[inline(never)]
     pub(crate) async fn attach_body(&mut self, owner: LayerId, staged: LayerId) -> Outcome<()> {
         let holder = self.live_layer(owner.0).await?;
+        let (kind, first) = (holder.kind(), holder.first_attachment());
         let attachment = self.live(staged, LayerKind::Attachment).await?;
-        if holder.kind == LayerKind::Attachment {
+        let (name, flags) = (attachment.name(), attachment.flags());
+        if kind == LayerKind::Attachment {
             return Err(self.stop(Error::WrongKind(owner)));
         }
-        if !attachment.flags.contains(LayerFlags::STAGED) {
+        if !flags.contains(LayerFlags::STAGED) {
             return Err(self.stop(Error::WrongKind(staged)));
         }
-        let mut next = holder.first_attachment;
+        let mut next = first;
         for _ in 0..self.sb.layers {
             if next == 0 {
                 break;
             }
             let other = self.layer(next).await?;
-            if other.name == attachment.name {
-                return Err(self.stop(Error::NameTaken(LayerId(other.id))));
+            let after = other.next_in_list();
+            if other.name() == name {
+                return Err(self.stop(Error::NameTaken(LayerId(next))));
             }
-            next = other.next_attachment;
+            next = after;
         }
         let mut open = self.open(staged.0).await?;
         open.layer.flags.remove(LayerFlags::STAGED);
         open.layer.owner = owner.0;
-        open.layer.next_attachment = holder.first_attachment;
+        open.layer.next_attachment = first;
         self.save(&open);
         let mut open = self.open(owner.0).await?;
         open.layer.first_attachment = staged.0;

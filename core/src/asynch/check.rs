@@ -23,7 +23,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.check_catalog_nodes(run, &mut totals).await?;
         let mut next = 1;
         loop {
-            let found = self.record_from(next).await;
+            let found = self.record_from(next).await.map(|found| found.map(LayerView::decode));
             let Some(found) = run.damage(found, &self.failure, None)? else {
                 run.complete = false;
                 break;

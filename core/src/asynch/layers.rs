@@ -11,7 +11,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// There is such a record. Apart, so that it takes no stack below what follows.
     #[inline(never)]
     pub(crate) async fn expect_layer(&mut self, id: u32) -> Outcome<()> {
-        self.layer(id).await.map(drop)
+        self.place_of(id).await.map(drop)
     }
 
     /// The catalog can take so many more records without growing a level in the middle of a verb.
@@ -37,8 +37,8 @@ impl<D: BlockDevice> Store<'_, D> {
 
     pub(crate) async fn free_name(&mut self, name: &str, but: u32) -> Outcome<Name> {
         let checked = self.checked_name(name)?;
-        match self.find_name(name).await? {
-            Some(layer) if layer.id != but => Err(self.stop(Error::NameTaken(LayerId(layer.id)))),
+        match self.find_name(name).await?.map(LayerView::id) {
+            Some(id) if id != but => Err(self.stop(Error::NameTaken(LayerId(id)))),
             _ => Ok(checked),
         }
     }
@@ -89,9 +89,12 @@ impl<D: BlockDevice> Store<'_, D> {
         self.check_free(self.sb.free + self.sb.reclaimable + pages)
     }
 
-    pub(crate) async fn live(&mut self, id: LayerId, kind: LayerKind) -> Outcome<Layer> {
-        let layer = self.live_layer(id.0).await?;
-        if layer.kind == kind { Ok(layer) } else { Err(self.stop(Error::WrongKind(id))) }
+    pub(crate) async fn live(&mut self, id: LayerId, kind: LayerKind) -> Outcome<LayerView<'_>> {
+        let place = self.place_of_live(id.0).await?;
+        if self.view(place).kind() != kind {
+            return Err(self.stop(Error::WrongKind(id)));
+        }
+        Ok(self.view(place))
     }
 
     /// One child of a layer takes the place of another (0: none).
@@ -202,18 +205,18 @@ impl<D: BlockDevice> Store<'_, D> {
         keep: Option<&Attributes<'_>>,
     ) -> Outcome<Option<LayerId>> {
         let old = self.live(volume, LayerKind::Volume).await?;
-        let target = self.live(snapshot, LayerKind::Snapshot).await?;
-        if old.family != target.family {
+        let (family, parent, owned) = (old.family(), old.parent(), old.data() + old.nodes());
+        if self.live(snapshot, LayerKind::Snapshot).await?.family() != family {
             return Err(self.stop(Error::WrongKind(snapshot)));
         }
         self.expect_layers(1).await?;
-        let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == old.parent;
+        let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == parent;
         let kept = match keep {
             Some(attributes) => {
                 let name = self.free_name(attributes.name, 0).await?;
                 Some(self.new_layer(attributes, name, LayerKind::Snapshot).await?)
             }
-            None if old.data + old.nodes > 0 || merging => {
+            None if owned > 0 || merging => {
                 let mut open = self
                     .new_layer(&Attributes { time, ..Attributes::default() }, Name::NONE, LayerKind::Snapshot)
                     .await?;
@@ -229,7 +232,7 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         let mut open = self.open(volume.0).await?;
         let left = open.layer.parent;
-        let target = self.layer(snapshot.0).await?;
+        let target = self.layer(snapshot.0).await?.decode();
         self.set_root(&mut open, &target.root, target.height);
         open.layer.parent = target.id;
         open.layer.parent_epoch = target.epoch;
@@ -259,7 +262,7 @@ impl<D: BlockDevice> Store<'_, D> {
         attributes: &Attributes<'_>,
         guaranteed: bool,
     ) -> Outcome<LayerId> {
-        let source = self.live(snapshot, LayerKind::Snapshot).await?;
+        let source = self.live(snapshot, LayerKind::Snapshot).await?.decode();
         let name = self.free_name(attributes.name, 0).await?;
         self.expect_layers(1).await?;
         let mut open = self.new_layer(attributes, name, LayerKind::Volume).await?;
@@ -282,7 +285,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     #[inline(never)]
     pub(crate) async fn delete_body(&mut self, id: LayerId) -> Outcome<()> {
-        let layer = self.live_layer(id.0).await?;
+        let layer = self.live_layer(id.0).await?.decode();
         if layer.kind == LayerKind::Attachment && layer.owner != 0 {
             self.detach(&layer).await?;
         }
@@ -301,8 +304,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     #[inline(never)]
     pub(crate) async fn rename_body(&mut self, id: LayerId, name: &str) -> Outcome<()> {
-        let layer = self.live_layer(id.0).await?;
-        if layer.kind == LayerKind::Attachment {
+        if self.live_layer(id.0).await?.kind() == LayerKind::Attachment {
             return Err(self.stop(Error::WrongKind(id)));
         }
         let name = self.free_name(name, id.0).await?;
@@ -314,13 +316,13 @@ impl<D: BlockDevice> Store<'_, D> {
 
     #[inline(never)]
     pub(crate) async fn describe_body(&mut self, id: LayerId, text: &str) -> Outcome<()> {
-        let layer = self.live_layer(id.0).await?;
+        let old = self.live_layer(id.0).await?.described();
         if text.len() > DESCRIPTION {
             return Err(self.stop(Error::BadName));
         }
         let mut open = self.open(id.0).await?;
         open.layer.description = u16::try_from(text.len()).unwrap_or(0);
-        self.write_description(id.0, text, layer.description).await?;
+        self.write_description(id.0, text, old).await?;
         self.save(&open);
         self.check_room()
     }

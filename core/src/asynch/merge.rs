@@ -71,43 +71,41 @@ impl<D: BlockDevice> Store<'_, D> {
     /// The layer to work on, and the number of its children.
     #[inline(never)]
     pub(crate) async fn merge_target(&mut self) -> Outcome<Option<(u32, u64)>> {
-        Ok(self.find_target().await?.map(|layer| (layer.id, u64::from(layer.children))))
-    }
-
-    pub(crate) async fn find_target(&mut self) -> Outcome<Option<Layer>> {
+        let target = |layer: LayerView<'_>| Some((layer.id(), u64::from(layer.children())));
         if self.sb.merge.mode != MergeMode::None {
-            return self.layer(self.sb.merge.layer).await.map(Some);
+            return self.layer(self.sb.merge.layer).await.map(target);
         }
         if self.sb.deleted == 0 && self.sb.staged == 0 {
             return Ok(None);
         }
         if self.sb.hint != 0 {
-            match self.layer(self.sb.hint).await {
-                Ok(layer) if self.can_merge(&layer) => return Ok(Some(layer)),
+            match self.place_of(self.sb.hint).await {
+                Ok(place) if self.can_merge(self.view(place)) => return Ok(target(self.view(place))),
                 Err(Stop) if !matches!(self.failure, Error::NoSuchLayer(_)) => return Err(Stop),
                 _ => {}
             }
         }
         let mut next = 1;
-        while let Some(layer) = self.record_from(next).await? {
-            if self.can_merge(&layer) {
-                return Ok(Some(layer));
+        while let Some(place) = self.place_from(next).await? {
+            let layer = self.view(place);
+            if self.can_merge(layer) {
+                return Ok(target(layer));
             }
-            next = layer.id + 1;
+            next = layer.id() + 1;
         }
         Ok(None)
     }
 
-    pub(crate) fn can_merge(&self, layer: &Layer) -> bool {
-        let workable = layer.children <= 1 || layer.flags.contains(LayerFlags::ARMED);
-        layer.is_deleted() && workable || self.is_forgotten(layer.flags, layer.mount)
+    pub(crate) fn can_merge(&self, layer: LayerView<'_>) -> bool {
+        let workable = layer.children() <= 1 || layer.flags().contains(LayerFlags::ARMED);
+        layer.is_deleted() && workable || self.is_forgotten(layer)
     }
 
     #[inline(never)]
     pub(crate) async fn merge_body(&mut self, id: u32, budget: Budget) -> Outcome<Merge> {
         self.bury(id).await?;
         while self.affords(budget, 1) && self.drop_attachment(id).await? {}
-        let layer = self.layer(id).await?;
+        let layer = self.layer(id).await?.decode();
         if layer.first_attachment != 0 {
             return Ok(Merge::Progress { layer: LayerId(id), left: layer.data + layer.nodes });
         }
@@ -123,8 +121,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// A staged attachment of an earlier mount becomes a deleted layer.
     pub(crate) async fn bury(&mut self, id: u32) -> Outcome<()> {
-        let layer = self.layer(id).await?;
-        if layer.is_deleted() {
+        if self.layer(id).await?.is_deleted() {
             return Ok(());
         }
         let mut open = self.open(id).await?;
@@ -136,7 +133,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// The first attachment of a deleted layer becomes a deleted layer of its own; false if there is none.
     pub(crate) async fn drop_attachment(&mut self, id: u32) -> Outcome<bool> {
-        let attachment = self.layer(id).await?.first_attachment;
+        let attachment = self.layer(id).await?.first_attachment();
         if attachment == 0 {
             return Ok(false);
         }
@@ -154,7 +151,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     pub(crate) async fn merge_into_child(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge> {
-        let child = if layer.children == 1 { Some(self.layer(layer.child_xor).await?) } else { None };
+        let child = if layer.children == 1 { Some(self.layer(layer.child_xor).await?.decode()) } else { None };
         if child.is_some_and(|child| child.height < layer.height || child.parent != layer.id) || layer.children > 1 {
             let block = self.record_block(layer.id).await?;
             return Err(self.damaged(Object::Layer, block));

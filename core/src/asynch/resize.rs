@@ -31,7 +31,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 
     pub(crate) async fn resize_to(&mut self, volume: LayerId, sectors: u64) -> Outcome<()> {
         self.store.writable()?;
-        let old = self.store.live(volume, LayerKind::Volume).await?.sectors;
+        let old = self.store.live(volume, LayerKind::Volume).await?.sectors();
         let spb = self.store.spb;
         if sectors == 0 || spb.ceil(sectors) > 1 << 48 {
             return Err(self.store.stop(Error::BadParameter("a volume has from one sector to 2^48 blocks")));
@@ -62,7 +62,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 impl<D: BlockDevice> Store<'_, D> {
     #[inline(never)]
     pub(crate) async fn resize_body(&mut self, volume: LayerId, sectors: u64) -> Outcome<()> {
-        let layer = self.live(volume, LayerKind::Volume).await?;
+        let layer = self.live(volume, LayerKind::Volume).await?.decode();
         let blocks = self.spb.ceil(sectors);
         if sectors < layer.sectors {
             let free = self.sb.free;

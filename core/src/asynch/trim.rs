@@ -78,11 +78,11 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut peers = Peers::default();
         let mut next = 1;
         while let Some(layer) = self.record_from(next).await? {
-            if is_child(&layer, id) && peers.known.push((layer.root, layer.height)).is_err() {
-                peers.more = layer.id;
+            if is_child(layer, id) && peers.known.push((layer.root(), layer.height())).is_err() {
+                peers.more = layer.id();
                 break;
             }
-            next = layer.id + 1;
+            next = layer.id() + 1;
         }
         Ok(peers)
     }
@@ -104,12 +104,11 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut next = peers.more;
         while next != 0 {
             let Some(layer) = self.record_from(next).await? else { break };
-            if is_child(&layer, id)
-                && self.entry_at(layer.root, layer.height, level, address, Object::MapNode).await?.same(entry)
-            {
+            next = layer.id() + 1;
+            let (child, root, height) = (is_child(layer, id), layer.root(), layer.height());
+            if child && self.entry_at(root, height, level, address, Object::MapNode).await?.same(entry) {
                 return Ok(true);
             }
-            next = layer.id + 1;
         }
         Ok(false)
     }

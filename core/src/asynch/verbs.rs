@@ -216,8 +216,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn layer(&mut self, id: LayerId) -> Result<LayerInfo, D> {
         self.store.enter();
         let result: Result<LayerInfo, D> = async {
-            let layer = self.store.live_layer(id.0).await;
-            self.store.answer(layer).map(|layer| layer.info())
+            let found = self.store.live_layer(id.0).await.map(LayerView::info);
+            self.store.answer(found)
         }
         .await;
         self.store.leave();
@@ -231,8 +231,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn find(&mut self, name: &str) -> Result<Option<LayerInfo>, D> {
         self.store.enter();
         let result: Result<Option<LayerInfo>, D> = async {
-            let found = self.store.find_name(name).await;
-            self.store.answer(found).map(|found| found.map(|layer| layer.info()))
+            let found = self.store.find_name(name).await.map(|found| found.map(LayerView::info));
+            self.store.answer(found)
         }
         .await;
         self.store.leave();
@@ -247,8 +247,8 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         self.store.enter();
         let result: Result<Option<LayerInfo>, D> = async {
             let from = after.map_or(1, |id| id.0.saturating_add(1));
-            let found = self.store.record_from(from).await;
-            self.store.answer(found).map(|found| found.map(|layer| layer.info()))
+            let found = self.store.record_from(from).await.map(|found| found.map(LayerView::info));
+            self.store.answer(found)
         }
         .await;
         self.store.leave();
@@ -277,8 +277,12 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub async fn next_attachment(&mut self, owner: LayerId, after: Option<LayerId>) -> Result<Option<LayerInfo>, D> {
         self.store.enter();
         let result: Result<Option<LayerInfo>, D> = async {
-            let found = self.store.attachment_behind(owner.0, after.map_or(0, |id| id.0)).await;
-            self.store.answer(found).map(|found| found.map(|layer| layer.info()))
+            let found = self
+                .store
+                .attachment_behind(owner.0, after.map_or(0, |id| id.0))
+                .await
+                .map(|found| found.map(LayerView::info));
+            self.store.answer(found)
         }
         .await;
         self.store.leave();

@@ -8,7 +8,7 @@ use crate::{
     bytes::index,
     device::BlockDevice,
     error::{Error, Object},
-    format::{Entry, Layer, MergeMode},
+    format::{Entry, Layer, LayerView, MergeMode},
     store::{Outcome, Stop, Store},
     types::{LayerFlags, LayerId},
     walk::{Owned, Walk},
@@ -65,7 +65,7 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         // While a merge runs, parent and child are about to differ. A parent that is damaged itself is reported where it is walked over.
         let compared = run.first_pass() && layer.parent != 0 && !self.is_merging(layer);
-        let parent = if compared { self.known(layer.parent)? } else { None };
+        let parent = if compared { self.known(layer.parent)?.map(LayerView::decode) } else { None };
         if let Some(parent) = &parent {
             self.check_same(run, layer, parent, layer.height, 0, &layer.root)?;
         }

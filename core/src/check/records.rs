@@ -8,7 +8,7 @@ use crate::{
     bytes::{index, put_u32, u32_at, wide},
     device::BlockDevice,
     error::{Error, Object},
-    format::{Layer, MergeMode},
+    format::{Layer, LayerView, MergeMode},
     layers::DESCRIPTION,
     store::{Outcome, Stop, Store},
     types::{LayerFlags, LayerKind},
@@ -48,9 +48,9 @@ impl<D: BlockDevice> Store<'_, D> {
             return Ok(());
         }
         match self.known(layer.parent)? {
-            Some(parent) if parent.kind != LayerKind::Attachment && layer.kind != LayerKind::Attachment => {
-                run.field(layer.id, "parent_epoch", layer.parent_epoch, parent.epoch);
-                run.field(layer.id, "family", layer.family, parent.family);
+            Some(parent) if parent.kind() != LayerKind::Attachment && layer.kind != LayerKind::Attachment => {
+                run.field(layer.id, "parent_epoch", layer.parent_epoch, parent.epoch());
+                run.field(layer.id, "family", layer.family, parent.family());
             }
             _ => run.field(layer.id, "parent", layer.parent, 0u32),
         }
@@ -73,9 +73,9 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The record, unless there is none or it is damaged, which is reported elsewhere.
-    pub(super) fn known(&mut self, id: u32) -> Outcome<Option<Layer>> {
-        match self.layer(id) {
-            Ok(layer) => Ok(Some(layer)),
+    pub(super) fn known(&mut self, id: u32) -> Outcome<Option<LayerView<'_>>> {
+        match self.place_of(id) {
+            Ok(place) => Ok(Some(self.view(place))),
             Err(Stop) if matches!(self.failure, Error::NoSuchLayer(_) | Error::Corrupt { .. }) => Ok(None),
             Err(Stop) => Err(Stop),
         }
@@ -83,7 +83,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// There is a layer of this number that can have attachments.
     fn owns(&mut self, id: u32) -> Outcome<bool> {
-        Ok(self.known(id)?.is_some_and(|layer| layer.kind != LayerKind::Attachment))
+        Ok(self.known(id)?.is_some_and(|layer| layer.kind() != LayerKind::Attachment))
     }
 
     /// What records say of their children and attachments, and the superblock of the merge in progress.
@@ -99,11 +99,11 @@ impl<D: BlockDevice> Store<'_, D> {
         self.check_merge(run)?;
         let part = u32::try_from(run.bitmap.len() / TALLY).unwrap_or(u32::MAX);
         let mut next = 1;
-        while let Some(first) = self.record_from(next)?.map(|layer| layer.id) {
+        while let Some(first) = self.record_from(next)?.map(LayerView::id) {
             let end = first.saturating_add(part);
             self.count_relations(run, first, end)?;
             next = first;
-            while let Some(layer) = self.record_from(next)?.filter(|layer| layer.id < end) {
+            while let Some(layer) = self.record_from(next)?.filter(|layer| layer.id() < end).map(LayerView::decode) {
                 self.check_relations_of(run, &layer, index(u64::from(layer.id - first)) * TALLY)?;
                 next = layer.id + 1;
             }
@@ -117,9 +117,9 @@ impl<D: BlockDevice> Store<'_, D> {
         run.bitmap.fill(0);
         let mut next = 1;
         while let Some(layer) = self.record_from(next)? {
-            next = layer.id + 1;
-            let attachment = layer.kind == LayerKind::Attachment;
-            let above = if attachment { layer.owner } else { layer.parent };
+            next = layer.id() + 1;
+            let attachment = layer.kind() == LayerKind::Attachment;
+            let above = if attachment { layer.owner() } else { layer.parent() };
             if !(first..end).contains(&above) {
                 continue;
             }
@@ -131,7 +131,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 add(8, &|count| count + 1);
             } else {
                 add(0, &|count| count + 1);
-                add(4, &|sum| sum ^ layer.id);
+                add(4, &|sum| sum ^ layer.id());
             }
         }
         Ok(())
@@ -156,20 +156,21 @@ impl<D: BlockDevice> Store<'_, D> {
         let (mut holder, mut field, mut next) = (owner.id, "first_attachment", owner.first_attachment);
         let mut length = 0;
         while next != 0 && length <= most {
-            match self.known(next)?.filter(|layer| layer.kind == LayerKind::Attachment) {
+            match self.known(next)?.filter(|layer| layer.kind() == LayerKind::Attachment) {
                 None => {
                     run.field(holder, field, next, 0u32);
                     return Ok(None);
                 }
-                Some(attachment) if attachment.owner != owner.id => {
+                Some(attachment) if attachment.owner() != owner.id => {
+                    let (id, above) = (attachment.id(), attachment.owner());
                     // An owner that is none is reported with the attachment itself.
-                    if self.owns(attachment.owner)? {
-                        run.field(attachment.id, "owner", attachment.owner, owner.id);
+                    if self.owns(above)? {
+                        run.field(id, "owner", above, owner.id);
                     }
                     return Ok(None);
                 }
                 Some(attachment) => {
-                    (holder, field, next) = (attachment.id, "next_attachment", attachment.next_attachment);
+                    (holder, field, next) = (attachment.id(), "next_attachment", attachment.next_in_list());
                     length += 1;
                 }
             }
@@ -182,8 +183,8 @@ impl<D: BlockDevice> Store<'_, D> {
         if merge.mode == MergeMode::None {
             return Ok(());
         }
-        match self.known(merge.layer)?.filter(Layer::is_deleted) {
-            Some(layer) => run.field(layer.id, "merge_limit", merge.limit, layer.parent_epoch),
+        match self.known(merge.layer)?.filter(|layer| layer.is_deleted()) {
+            Some(layer) => run.field(layer.id(), "merge_limit", merge.limit, layer.parent_epoch()),
             None => run.field(merge.layer, "merge_layer", merge.layer, 0u32),
         }
         Ok(())

@@ -2,11 +2,15 @@
 //!
 //! The catalog is a tree of blocks addressed by layer number: slot `id` begins at byte `id * 1024`. A slot of zeros is free.
 
+mod view;
+
 use crate::{
-    bytes::{array, put, put_u8, put_u16, put_u32, put_u64, u8_at, u16_at, u32_at, u64_at},
+    bytes::{put, put_u8, put_u16, put_u32, put_u64},
     format::Entry,
-    types::{Delta, LayerFlags, LayerId, LayerInfo, LayerKind, Name},
+    types::{LayerFlags, LayerKind, Name},
 };
+
+pub use view::LayerView;
 
 /// Bytes of a slot.
 pub const SLOT_SIZE: u64 = 1024;
@@ -129,42 +133,8 @@ impl Layer {
 
     /// The record at the start of `bytes` (at least 256): `None` if no field combination that was ever written looks like it.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let kind = match u8_at(bytes, KIND) {
-            0 => LayerKind::Volume,
-            1 => LayerKind::Snapshot,
-            2 => LayerKind::Attachment,
-            _ => return None,
-        };
-        let name = bytes.get(NAME..NAME + usize::from(u8_at(bytes, NAME_LENGTH)))?;
-        let name = core::str::from_utf8(name).ok()?;
-        let name = if name.is_empty() { Name::NONE } else { Name::new(name)? };
-        Some(Self {
-            id: u32_at(bytes, 0),
-            kind,
-            height: u8_at(bytes, HEIGHT),
-            flags: LayerFlags::from_bits_retain(u32_at(bytes, FLAGS)),
-            epoch: u32_at(bytes, EPOCH),
-            uuid: array(bytes, UUID),
-            root: Entry::decode(bytes, ROOT),
-            parent: u32_at(bytes, PARENT),
-            parent_epoch: u32_at(bytes, PARENT_EPOCH),
-            family: u32_at(bytes, FAMILY),
-            children: u32_at(bytes, CHILDREN),
-            child_xor: u32_at(bytes, CHILD_XOR),
-            owner: u32_at(bytes, OWNER),
-            first_attachment: u32_at(bytes, FIRST_ATTACHMENT),
-            next_attachment: u32_at(bytes, NEXT_ATTACHMENT),
-            sectors: u64_at(bytes, SECTORS),
-            data: u64_at(bytes, DATA),
-            nodes: u64_at(bytes, NODES),
-            created: u64_at(bytes, CREATED),
-            reverted_at: u64_at(bytes, REVERTED_AT),
-            reverted_from: u32_at(bytes, REVERTED_FROM),
-            description: u16_at(bytes, DESCRIPTION),
-            mount: u32_at(bytes, MOUNT),
-            length: u64_at(bytes, LENGTH),
-            name,
-        })
+        let view = LayerView::new(bytes);
+        view.is_possible().then(|| view.decode())
     }
 
     /// The record at the start of `bytes` is not free and has this name; nothing else is looked at.
@@ -216,29 +186,6 @@ impl Layer {
     /// It is waiting for merge.
     pub fn is_deleted(&self) -> bool {
         self.flags.contains(LayerFlags::DELETED)
-    }
-
-    /// What the caller sees.
-    pub fn info(&self) -> LayerInfo {
-        let some = |id: u32| (id != 0).then_some(LayerId(id));
-        LayerInfo {
-            id: LayerId(self.id),
-            kind: self.kind,
-            flags: self.flags,
-            name: self.name,
-            uuid: self.uuid,
-            parent: some(self.parent),
-            family: LayerId(self.family),
-            children: self.children,
-            owner: some(self.owner),
-            sectors: self.sectors,
-            length: self.length,
-            created: self.created,
-            reverted_at: (self.reverted_from != 0).then_some(self.reverted_at),
-            reverted_from: some(self.reverted_from),
-            delta: Delta { data: self.data, nodes: self.nodes },
-            description: self.description,
-        }
     }
 }
 

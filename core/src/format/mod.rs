@@ -12,7 +12,7 @@ mod superblock;
 
 pub use entry::{Entry, EntryFlags, SpaceEntry};
 pub use journal::{Record, UNIT_HEADER, Unit};
-pub use layer::{Layer, RECORD_SIZE, SLOT_SIZE};
+pub use layer::{Layer, LayerView, RECORD_SIZE, SLOT_SIZE};
 pub use layout::{GROUP_START, Layout, MAX_HEIGHT, SUPERBLOCKS, height_for, height_limit, nodes_for};
 pub use superblock::{
     BaseIdentity, MAGIC, MergeMode, MergeState, SPARES, SUPERBLOCK_SIZE, Spares, Superblock, VERSION,

@@ -28,7 +28,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/layers.rs": "«open.layer.sectors = target.sectors;»\n        open.layer.reverted_at" => ""
     }
     108 "O10" "rollback drops the old head without giving it to merge" {
-        "core/src/layers.rs": "None if «old.data + old.nodes > 0 || merging» => {" => "merging"
+        "core/src/layers.rs": "None if «owned > 0 || merging» => {" => "merging"
     }
     109 "W1" "a clone owns what its snapshot owns" {
         "core/src/layers.rs": "parent_epoch: «source.epoch»,\n            family" => "source.parent_epoch"
@@ -37,7 +37,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/catalog.rs": "let id = open.layer.id;\n        «»let after" => "if id + 1 == self.sb.next_layer { self.sb.next_layer = id; }"
     }
     111 "O2" "deleting a snapshot takes its last child along" {
-        "core/src/layers.rs": "let layer = self.live_layer(id.0)?;\n        «»if layer.kind == LayerKind::Attachment && layer.owner" => "if layer.children == 1 { let mut open = self.open(layer.child_xor)?; open.layer.flags |= LayerFlags::DELETED; self.save(&open); }"
+        "core/src/layers.rs": "let layer = self.live_layer(id.0)?.decode();\n        «»if layer.kind == LayerKind::Attachment && layer.owner" => "if layer.children == 1 { let mut open = self.open(layer.child_xor)?; open.layer.flags |= LayerFlags::DELETED; self.save(&open); }"
     }
     112 "O11" "room is looked for after a volume was made, and not undone" {
         "core/src/commit.rs": "Err(Stop) => «Err(Stop)»,\n        };\n        if result.is_err()" => "{ if matches!(self.failure, Error::NoSpace { .. }) { self.commit()?; return Err(Stop); } Err(Stop) }"
@@ -52,9 +52,9 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/resize.rs": "if «layer.data + layer.nodes > 0 || merging» {" => "merging"
     }
     116 "O2" "a staged attachment outlives its mount" {
-        "core/src/catalog.rs": "flags.contains(LayerFlags::STAGED) && «mount != self.mounted»" => "mount == 0"
+        "core/src/catalog.rs": "layer.flags().contains(LayerFlags::STAGED) && «layer.mounted() != self.mounted»" => "layer.mounted() == 0"
     }
     117 "O2" "a name can be given twice" {
-        "core/src/layers.rs": "Some(layer) if «layer.id != but» => Err(self.stop(Error::NameTaken" => "layer.id == u32::MAX"
+        "core/src/layers.rs": "Some(id) if «id != but» => Err(self.stop(Error::NameTaken" => "id == u32::MAX"
     }
 };
