@@ -50,6 +50,7 @@ impl Open {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
+    #[inline(never)]
     fn record_place(&self, id: u32, part: u64) -> (u64, usize) {
         let byte = u64::from(id) * SLOT_SIZE + part;
         (byte >> self.layout.block_shift, index(byte & ((1 << self.layout.block_shift) - 1)))
@@ -228,7 +229,7 @@ impl<D: BlockDevice> Store<'_, D> {
         if page >= self.span(height) {
             return Ok(u64::MAX);
         }
-        for level in (0..=height).rev() {
+        for level in (0..height + 1).rev() {
             if !self.entry_at(root, height, level, page, Object::Catalog)?.is_block() {
                 return Ok(self.behind(level, page));
             }

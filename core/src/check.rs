@@ -201,6 +201,7 @@ impl Checking<'_> {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
+    #[inline(never)]
     fn check_pass(&mut self, run: &mut Checking<'_>) -> Outcome<()> {
         let mut totals = Totals::default();
         for at in 0..self.sb.spares.len() {
@@ -268,6 +269,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     ///
     /// # Power loss
     /// As [`flush`](Self::flush).
+    #[inline(never)]
     pub fn check(&mut self, scratch: &mut [u8], scrub: bool, report: &mut dyn FnMut(&Finding)) -> Result<Checked, D> {
         self.check_watched(scratch, scrub, report, &mut |_, _| {})
     }

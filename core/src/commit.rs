@@ -14,7 +14,7 @@ use crate::{
     catalog::Open,
     device::BlockDevice,
     error::{Error, Object},
-    format::{Entry, MergeMode, Record, SPARES, Spares, UNIT_HEADER, Unit},
+    format::{Entry, MergeMode, Record, SPARES, UNIT_HEADER, Unit},
     pending::Item,
     store::{Outcome, Stop, Store},
     tree::Tree,
@@ -53,7 +53,6 @@ impl<D: BlockDevice> Store<'_, D> {
         let generation = self.durable.generation.checked_add(1).ok_or_else(|| self.stop(Error::Exhausted))?;
         self.sb = self.durable;
         self.sb.generation = generation;
-        self.spares_next = Spares::default();
         self.began = (self.window.position(self.layout.total), self.window.taken);
         self.building = true;
         self.heads.clear();
@@ -105,7 +104,6 @@ impl<D: BlockDevice> Store<'_, D> {
         self.cache.drop_dirty();
         self.cache.unpin_all();
         self.sb = self.durable;
-        self.spares_next = Spares::default();
         self.window.rewind(self.began.0, self.began.1);
         self.heads.clear();
         self.building = false;
@@ -114,10 +112,7 @@ impl<D: BlockDevice> Store<'_, D> {
     #[inline(never)]
     fn commit(&mut self) -> Outcome<()> {
         self.refill_spares()?;
-        let freed = core::mem::take(&mut self.spares_next);
-        for block in freed.iter() {
-            self.sb.spares.push(block);
-        }
+        self.sb.spares.add_later_ones();
         let applied = self.pending.len();
         self.clean_all(false)?;
         self.sb.cursor = self.next_cursor();

@@ -103,7 +103,8 @@ impl<D: BlockDevice> Store<'_, D> {
             return Ok(Run::hole(most));
         }
         let mut entry = root;
-        for level in (1..=height).rev() {
+        for below in (0..height).rev() {
+            let level = below + 1;
             if !entry.is_block() {
                 let hole_end = self.behind(level, address).min(end);
                 return Ok(Run::hole(most.min(hole_end - address)));
@@ -149,8 +150,8 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn path_growth(&mut self, head: &Head, address: u64) -> Outcome<u8> {
         let limit = self.limit_of(head, address);
         let mut growth = 0;
-        for level in 1..=head.height {
-            let entry = self.entry_at(head.root, head.height, level, address, Object::MapNode)?;
+        for below in 0..head.height {
+            let entry = self.entry_at(head.root, head.height, below + 1, address, Object::MapNode)?;
             growth += u8::from(!entry.is_block() || entry.birth <= limit);
         }
         Ok(growth)

@@ -198,6 +198,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The child takes over what is left, and the layer's place.
+    #[inline(never)]
     fn merge_finish(&mut self, layer: &Layer, child: Option<&Layer>, left: Freed) -> Outcome<()> {
         let heir = child.map_or(0, |child| child.id);
         crate::logging::event!(info, "layer {} merged into {}", layer.id, heir);

@@ -12,7 +12,7 @@ use crate::{
         BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, SUPERBLOCKS, SpaceEntry, Spares, Superblock,
         VERSION,
     },
-    mount::{needed_for, read_superblocks},
+    mount::{alignment_within, needed_for, read_superblocks},
     pool::Result,
     store::{Outcome, Store},
 };
@@ -79,7 +79,8 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 _ => return Err(Error::HoldsPool),
             }
         }
-        let mut store = Self::new(device, workspace, &sb, options.checksum, needed, 1)?;
+        let alignment = alignment_within(&geometry, 1, workspace, &sb, needed)?;
+        let mut store = Self::new(device, workspace, &sb, options.checksum, alignment);
         let done = store.make_empty(block_size);
         store.answer(done)
     }

@@ -12,9 +12,7 @@ use crate::{
     checksum::{Checksum, crc32c},
     device::{BlockDevice, Geometry},
     error::{Error, Object},
-    format::{
-        BaseIdentity, MAGIC, SUPERBLOCK_SIZE, SUPERBLOCKS, Spares, Superblock, VERSION, height_for, height_limit,
-    },
+    format::{BaseIdentity, MAGIC, SUPERBLOCK_SIZE, SUPERBLOCKS, Superblock, VERSION, height_for, height_limit},
     locate::Heads,
     logging::event,
     mkfs::FormatOptions,
@@ -91,36 +89,27 @@ const fn bytes_for(block_size: usize, pending: usize, map: usize, space: usize, 
 }
 
 impl<'w, D: BlockDevice> Store<'w, D> {
-    /// Divides the workspace and sets up a store that has read nothing. A base device may want its buffers aligned to more than the
-    /// pool's own device does.
+    /// Divides the workspace and sets up a store that has read nothing; what the buffers are aligned to has been
+    /// [looked at](alignment_within).
     // In place: a store is large, and every move of it would cost that much stack.
     #[allow(clippy::inline_always)]
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn new(
         device: D,
         workspace: &'w mut [u8],
         sb: &Superblock,
         checksum: Checksum,
-        needed: usize,
-        base_alignment: u32,
-    ) -> Result<Self, D> {
-        let geometry = device.geometry();
-        let block_size = 1usize << sb.block_shift;
-        let alignment = alignment_of(&geometry)?.max(index(u64::from(base_alignment)));
-        if alignment > block_size {
-            return Err(Error::BadParameter("a device wants its buffers aligned to more than the size of a block"));
-        }
-        let skip = padding(workspace, alignment);
+        alignment: usize,
+    ) -> Self {
+        let block_size = 1usize << sb.block_shift.min(16);
         let table = index(u64::from(sb.pending)) * PENDING_ITEM;
-        if workspace.len() < needed.saturating_add(skip) {
-            return Err(Error::WorkspaceTooSmall { needed: needed.saturating_add(skip) });
-        }
+        let skip = padding(workspace, alignment);
         let (_, workspace) = split(workspace, skip);
         let (scratch, workspace) = split(workspace, block_size);
         let cache = workspace.len().saturating_sub(table);
         let (cache, table) = split(workspace, cache);
         let layout = sb.layout();
-        Ok(Self {
+        Self {
             device,
             cache: Cache::new(cache, block_size),
             pending: Pending::new(table),
@@ -128,10 +117,9 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             window: Window::default(),
             checksum,
             durable: *sb,
-            spares_next: Spares::default(),
             layout,
             spb: Power::of_two(u32::from(sb.block_shift.saturating_sub(sb.sector_shift))),
-            sector_size: index(u64::from(geometry.sector_size)),
+            sector_size: 1 << sb.sector_shift,
             alignment,
             building: false,
             sequence: 1,
@@ -151,39 +139,61 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             began: (0, 0),
             stats: Stats::default(),
             sb: *sb,
-        })
+        }
     }
 
-    /// Opens the pool on the device.
-    pub(crate) fn mount(
-        mut device: D,
-        workspace: &'w mut [u8],
+    /// The superblock of the pool on the device, and what the buffers in the workspace must be aligned to.
+    pub(crate) fn look(
+        device: &mut D,
+        workspace: &mut [u8],
         options: &MountOptions,
         base_alignment: u32,
-    ) -> Result<Self, D> {
+    ) -> Result<(Superblock, usize), D> {
         let geometry = device.geometry();
         if !geometry.read_only {
             device.flush().map_err(Error::Device)?;
         }
-        let sb = read_superblocks(&mut device, workspace, options.checksum)?;
+        let sb = read_superblocks(device, workspace, options.checksum)?;
         check_superblock(&sb, &geometry, options.read_only || geometry.read_only)?;
         let needed = needed_for(&sb);
-        let mut store = Self::new(device, workspace, &sb, options.checksum, needed, base_alignment)?;
-        store.stats.flushes = 1;
-        store.read_only = options.read_only || geometry.read_only;
-        store.window.restart(store.sb.cursor);
-        let recovered = store.recover();
-        store.answer(recovered)?;
+        let alignment = alignment_within(&geometry, base_alignment, workspace, &sb, needed)?;
+        Ok((sb, alignment))
+    }
+
+    /// Takes in the journal of the pool, which is the one on this base.
+    #[inline(never)]
+    pub(crate) fn take_in(&mut self, options: &MountOptions, base: BaseIdentity) -> Result<(), D> {
+        self.stats.flushes = 1;
+        self.read_only = options.read_only || self.device.geometry().read_only;
+        self.window.restart(self.sb.cursor);
+        let recovered = self.recover();
+        self.answer(recovered)?;
         event!(
             info,
             "mounted: generation {}, {} records from the journal, {} blocks free, read-only: {}",
-            store.sb.generation,
-            wide(store.pending.len()),
-            store.sb.free,
-            store.read_only
+            self.sb.generation,
+            wide(self.pending.len()),
+            self.sb.free,
+            self.read_only
         );
-        Ok(store)
+        if self.sb.base == base { Ok(()) } else { Err(Error::WrongBase) }
     }
+}
+
+/// What the buffers in a workspace must be aligned to. A base device may want more than the pool's own device does.
+pub(crate) fn alignment_within<E>(
+    geometry: &Geometry,
+    base_alignment: u32,
+    workspace: &[u8],
+    sb: &Superblock,
+    needed: usize,
+) -> core::result::Result<usize, Error<E>> {
+    let alignment = alignment_of(geometry)?.max(index(u64::from(base_alignment)));
+    if alignment > 1usize << sb.block_shift {
+        return Err(Error::BadParameter("a device wants its buffers aligned to more than the size of a block"));
+    }
+    let needed = needed.saturating_add(padding(workspace, alignment));
+    if workspace.len() < needed { Err(Error::WorkspaceTooSmall { needed }) } else { Ok(alignment) }
 }
 
 /// What a device wants of its buffers in memory.

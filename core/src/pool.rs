@@ -92,12 +92,11 @@ impl<'w, D: BlockDevice> Pool<'w, D> {
     ///
     /// # Power loss
     /// Nothing is written: as before.
-    pub fn mount(device: D, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
-        match Store::mount(device, workspace, options, 1) {
-            Ok(store) if store.sb.base != BaseIdentity::default() => Err(Error::WrongBase),
-            Ok(store) => Ok(Self { store, base: NoBase::new() }),
-            Err(error) => Err(error),
-        }
+    pub fn mount(mut device: D, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
+        let (sb, alignment) = Store::look(&mut device, workspace, options, 1)?;
+        let mut store = Store::new(device, workspace, &sb, options.checksum, alignment);
+        store.take_in(options, BaseIdentity::default())?;
+        Ok(Self { store, base: NoBase::new() })
     }
 }
 
@@ -121,12 +120,16 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     ///
     /// # Power loss
     /// Nothing is written: as before.
-    pub fn mount_on_base(device: D, mut base: B, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
+    pub fn mount_on_base(
+        mut device: D,
+        mut base: B,
+        workspace: &'w mut [u8],
+        options: &MountOptions,
+    ) -> Result<Self, D> {
         let identity = identify(&mut base, workspace, device.geometry().sector_size, options.checksum)?;
-        let store = Store::mount(device, workspace, options, base.geometry().alignment)?;
-        if store.sb.base != identity {
-            return Err(Error::WrongBase);
-        }
+        let (sb, alignment) = Store::look(&mut device, workspace, options, base.geometry().alignment)?;
+        let mut store = Store::new(device, workspace, &sb, options.checksum, alignment);
+        store.take_in(options, identity)?;
         Ok(Self { store, base })
     }
 
@@ -377,6 +380,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Bytes of so many sectors.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) fn bytes_of(&self, sectors: u64) -> usize {
         index(sectors).saturating_mul(self.sector_size)
     }

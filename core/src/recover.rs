@@ -18,6 +18,7 @@ pub(crate) mod asynch;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// Reads the journal into the pending table (J5 to J9).
+    #[inline(never)]
     pub(crate) fn recover(&mut self) -> Outcome<()> {
         let mut valid = 0;
         let mut proven = 0;

@@ -104,7 +104,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let levels = self.layout.levels();
         let (mut parent, mut offset) = (SPACE_ROOT, 0);
         let mut path: heapless::Vec<(Slot, usize), 12> = heapless::Vec::new();
-        for level in (0..=levels).rev() {
+        for level in (0..levels + 1).rev() {
             let position = group >> (self.fan_shift() * level);
             let slot = self.space_node_mut(parent, offset, level, position)?;
             let _ = path.push((parent, offset));
@@ -112,7 +112,7 @@ impl<D: BlockDevice> Store<'_, D> {
             (parent, offset) = (slot, self.space_child_offset(group, level));
         }
         let result = self.flip(parent, block, used);
-        for (holder, offset) in path {
+        for &(holder, offset) in &path {
             if result.is_ok() {
                 let mut entry = self.space_entry(holder, offset);
                 entry.free = if used { entry.free.saturating_sub(1) } else { entry.free + 1 };
@@ -154,7 +154,7 @@ impl<D: BlockDevice> Store<'_, D> {
         // Counts below the old root: every node that ended with the device covers more now.
         let root_level = old.levels();
         let (mut parent, mut offset) = (SPACE_ROOT, 0);
-        for level in (0..=root_level).rev() {
+        for level in (0..root_level + 1).rev() {
             let position = last >> (self.fan_shift() * level);
             let gained =
                 new.free_when_unwritten(level, position).saturating_sub(old.free_when_unwritten(level, position));

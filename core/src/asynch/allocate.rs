@@ -38,7 +38,7 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) async fn space_leaf(&mut self, block: u64) -> Outcome<(Leaf, u64)> {
         let group = block >> self.layout.group_shift();
         let mut entry = self.durable.space;
-        for level in (0..=self.layout.levels()).rev() {
+        for level in (0..self.layout.levels() + 1).rev() {
             let position = group >> (self.fan_shift() * level);
             let end = self.layout.space_range(level, position).1;
             if entry.free == 0 {
@@ -122,9 +122,9 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Frees a block of the catalog: it becomes a spare if there is room.
     pub(crate) async fn release_catalog(&mut self, block: u64) -> Outcome<()> {
-        if self.sb.spares.len() + self.spares_next.len() < SPARES {
+        if self.sb.spares.in_all() < SPARES {
             self.check_pointer(Object::Catalog, block)?;
-            self.spares_next.push(block);
+            self.sb.spares.push_later(block);
             self.sb.free += 1;
             return Ok(());
         }
@@ -134,7 +134,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// Takes more spares when there are few. Costs the space map's nodes, so it is done where those are written anyway or the
     /// operation itself writes little.
     pub(crate) async fn refill_spares(&mut self) -> Outcome<()> {
-        let have = self.sb.spares.len() + self.spares_next.len();
+        let have = self.sb.spares.in_all();
         // While the pool grows, the durable map is of another shape than the layout in force.
         if have >= SPARES_LOW || self.sb.total != self.durable.total {
             return Ok(());

@@ -8,6 +8,7 @@ use crate::device::asynch::BlockDevice;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
+    #[inline(never)]
     pub(crate) fn record_place(&self, id: u32, part: u64) -> (u64, usize) {
         let byte = u64::from(id) * SLOT_SIZE + part;
         (byte >> self.layout.block_shift, index(byte & ((1 << self.layout.block_shift) - 1)))
@@ -186,7 +187,7 @@ impl<D: BlockDevice> Store<'_, D> {
         if page >= self.span(height) {
             return Ok(u64::MAX);
         }
-        for level in (0..=height).rev() {
+        for level in (0..height + 1).rev() {
             if !self.entry_at(root, height, level, page, Object::Catalog).await?.is_block() {
                 return Ok(self.behind(level, page));
             }

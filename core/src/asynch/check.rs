@@ -10,6 +10,7 @@ use crate::pool::asynch::Result;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
+    #[inline(never)]
     pub(crate) async fn check_pass(&mut self, run: &mut Checking<'_>) -> Outcome<()> {
         let mut totals = Totals::default();
         for at in 0..self.sb.spares.len() {
@@ -77,6 +78,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     ///
     /// # Power loss
     /// As [`flush`](Self::flush).
+    #[inline(never)]
     pub async fn check(
         &mut self,
         scratch: &mut [u8],

@@ -22,7 +22,6 @@ impl<D: BlockDevice> Store<'_, D> {
         let generation = self.durable.generation.checked_add(1).ok_or_else(|| self.stop(Error::Exhausted))?;
         self.sb = self.durable;
         self.sb.generation = generation;
-        self.spares_next = Spares::default();
         self.began = (self.window.position(self.layout.total), self.window.taken);
         self.building = true;
         self.heads.clear();
@@ -74,7 +73,6 @@ impl<D: BlockDevice> Store<'_, D> {
         self.cache.drop_dirty();
         self.cache.unpin_all();
         self.sb = self.durable;
-        self.spares_next = Spares::default();
         self.window.rewind(self.began.0, self.began.1);
         self.heads.clear();
         self.building = false;
@@ -83,10 +81,7 @@ impl<D: BlockDevice> Store<'_, D> {
     #[inline(never)]
     pub(crate) async fn commit(&mut self) -> Outcome<()> {
         self.refill_spares().await?;
-        let freed = core::mem::take(&mut self.spares_next);
-        for block in freed.iter() {
-            self.sb.spares.push(block);
-        }
+        self.sb.spares.add_later_ones();
         let applied = self.pending.len();
         self.clean_all(false).await?;
         self.sb.cursor = self.next_cursor();

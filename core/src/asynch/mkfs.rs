@@ -36,7 +36,8 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 _ => return Err(Error::HoldsPool),
             }
         }
-        let mut store = Self::new(device, workspace, &sb, options.checksum, needed, 1)?;
+        let alignment = alignment_within(&geometry, 1, workspace, &sb, needed)?;
+        let mut store = Self::new(device, workspace, &sb, options.checksum, alignment);
         let done = store.make_empty(block_size).await;
         store.answer(done)
     }

@@ -40,12 +40,11 @@ impl<'w, D: BlockDevice> Pool<'w, D> {
     ///
     /// # Power loss
     /// Nothing is written: as before.
-    pub async fn mount(device: D, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
-        match Store::mount(device, workspace, options, 1).await {
-            Ok(store) if store.sb.base != BaseIdentity::default() => Err(Error::WrongBase),
-            Ok(store) => Ok(Self { store, base: NoBase::new() }),
-            Err(error) => Err(error),
-        }
+    pub async fn mount(mut device: D, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
+        let (sb, alignment) = Store::look(&mut device, workspace, options, 1).await?;
+        let mut store = Store::new(device, workspace, &sb, options.checksum, alignment);
+        store.take_in(options, BaseIdentity::default()).await?;
+        Ok(Self { store, base: NoBase::new() })
     }
 }
 
@@ -75,16 +74,15 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     /// # Power loss
     /// Nothing is written: as before.
     pub async fn mount_on_base(
-        device: D,
+        mut device: D,
         mut base: B,
         workspace: &'w mut [u8],
         options: &MountOptions,
     ) -> Result<Self, D> {
         let identity = identify(&mut base, workspace, device.geometry().sector_size, options.checksum).await?;
-        let store = Store::mount(device, workspace, options, base.geometry().alignment).await?;
-        if store.sb.base != identity {
-            return Err(Error::WrongBase);
-        }
+        let (sb, alignment) = Store::look(&mut device, workspace, options, base.geometry().alignment).await?;
+        let mut store = Store::new(device, workspace, &sb, options.checksum, alignment);
+        store.take_in(options, identity).await?;
         Ok(Self { store, base })
     }
 
@@ -360,6 +358,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Bytes of so many sectors.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) fn bytes_of(&self, sectors: u64) -> usize {
         index(sectors).saturating_mul(self.sector_size)
     }

@@ -9,6 +9,7 @@ use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// Reads the journal into the pending table (J5 to J9).
+    #[inline(never)]
     pub(crate) async fn recover(&mut self) -> Outcome<()> {
         let mut valid = 0;
         let mut proven = 0;

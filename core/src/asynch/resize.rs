@@ -135,7 +135,8 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         let mut copies = 0;
         let mut reached = tree.height;
-        for level in (1..=tree.height).rev() {
+        for below in (0..tree.height).rev() {
+            let level = below + 1;
             let entry = self.held_entry(holder, offset);
             if !entry.is_block() {
                 break;

@@ -50,8 +50,6 @@ pub(crate) struct Store<'w, D: BlockDevice> {
     pub(crate) durable: Superblock,
     /// Layers in use, as the catalog has them.
     pub(crate) heads: Heads,
-    /// Blocks that this checkpoint frees and that the next one may take for the catalog.
-    pub(crate) spares_next: crate::format::Spares,
     /// A call is under way, and began when so many writes and flushes had been made.
     #[cfg(feature = "async")]
     #[allow(dead_code, reason = "of use to the twin alone")]

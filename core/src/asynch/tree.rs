@@ -22,13 +22,14 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The first address behind those that the entry of this level with `address` below it covers.
-    #[inline]
+    // Arithmetic of 64 bits is long on a machine of 32: it is there once.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) fn behind(&self, level: u8, address: u64) -> u64 {
         (address | (self.span(level) - 1)).saturating_add(1)
     }
 
     /// What an entry of this level covers begins at the address.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) fn begins(&self, level: u8, address: u64) -> bool {
         address & (self.span(level) - 1) == 0
     }
@@ -46,12 +47,12 @@ impl<D: BlockDevice> Store<'_, D> {
             return Ok(Entry::EMPTY);
         }
         let mut entry = root;
-        for above in ((level + 1)..=height).rev() {
+        for below in (level..height).rev() {
             if !entry.is_block() {
                 return Ok(entry);
             }
             let slot = self.load(&entry, what).await?;
-            entry = self.entry_in(slot, self.child_offset(address, above));
+            entry = self.entry_in(slot, self.child_offset(address, below + 1));
         }
         Ok(entry)
     }
@@ -125,9 +126,9 @@ impl<D: BlockDevice> Store<'_, D> {
     /// The holder of the entry for an address at `level`, ready to be changed.
     pub(crate) async fn descend_mut(&mut self, tree: &mut Tree, address: u64, level: u8) -> Outcome<(Slot, usize)> {
         let (mut holder, mut offset) = (tree.holder, tree.offset);
-        for above in ((level + 1)..=tree.height).rev() {
+        for below in (level..tree.height).rev() {
             let slot = self.node_mut(tree, holder, offset).await?;
-            (holder, offset) = (slot, self.child_offset(address, above));
+            (holder, offset) = (slot, self.child_offset(address, below + 1));
         }
         Ok((holder, offset))
     }
@@ -151,7 +152,7 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) async fn prune(&mut self, tree: &mut Tree, address: u64, level: u8) -> Outcome<()> {
         let mut path: heapless::Vec<(Slot, usize, Slot), { MAX_HEIGHT + 2 }> = heapless::Vec::new();
         let (mut holder, mut offset) = (tree.holder, tree.offset);
-        for above in (level..=tree.height).rev() {
+        for above in (level..tree.height.saturating_add(1)).rev() {
             let entry = self.held_entry(holder, offset);
             let Some(slot) = self.cache.find(entry.block) else { break };
             let _ = path.push((holder, offset, slot));

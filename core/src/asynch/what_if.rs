@@ -207,6 +207,7 @@ impl<'s> WhatIf<'s> {
     }
 
     /// Looks at one thing that the layer owns.
+    #[inline(never)]
     pub(crate) async fn visit<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<()> {
         let Some(mut going) = self.walking.take() else { return Ok(()) };
         let Some(owned) = going.walk.next(store).await? else {

@@ -74,11 +74,8 @@ impl Layout {
         if groups == 0 {
             return 0;
         }
-        let pairs = (0..=self.max_levels()).map(|level| {
-            let shift = (self.fan_shift() * level).min(63);
-            ((groups - 1) >> shift) + 1
-        });
-        GROUP_START + self.journal_blocks + 2 * pairs.sum::<u64>()
+        // Each bitmap and each node has two places.
+        GROUP_START + self.journal_blocks + 2 * (groups + nodes_above(groups, self.max_levels(), self.fan_shift()))
     }
 
     /// The block has a fixed use.
@@ -145,9 +142,13 @@ pub fn height_for(blocks: u64, fan_shift: u32) -> u8 {
 
 /// Nodes of a full map of `blocks` blocks.
 pub fn nodes_for(blocks: u64, height: u8, fan_shift: u32) -> u64 {
-    (1..=u32::from(height))
-        .map(|level| {
-            let shift = (level * fan_shift).min(63);
+    nodes_above(blocks, u32::from(height), fan_shift)
+}
+
+fn nodes_above(blocks: u64, levels: u32, fan_shift: u32) -> u64 {
+    (0..levels)
+        .map(|below| {
+            let shift = ((below + 1) * fan_shift).min(63);
             (blocks.saturating_sub(1) >> shift) + 1
         })
         .sum()

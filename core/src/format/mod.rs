@@ -8,12 +8,12 @@ mod entry;
 mod journal;
 mod layer;
 mod layout;
+mod spares;
 mod superblock;
 
 pub use entry::{Entry, EntryFlags, SpaceEntry};
 pub use journal::{Record, UNIT_HEADER, Unit};
 pub use layer::{Layer, LayerView, RECORD_SIZE, SLOT_SIZE};
 pub use layout::{GROUP_START, Layout, MAX_HEIGHT, SUPERBLOCKS, height_for, height_limit, nodes_for};
-pub use superblock::{
-    BaseIdentity, MAGIC, MergeMode, MergeState, SPARES, SUPERBLOCK_SIZE, Spares, Superblock, VERSION,
-};
+pub use spares::{SPARES, Spares};
+pub use superblock::{BaseIdentity, MAGIC, MergeMode, MergeState, SUPERBLOCK_SIZE, Superblock, VERSION};

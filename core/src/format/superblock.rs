@@ -13,7 +13,7 @@
 use crate::{
     bytes::{Power, array, put, put_u8, put_u16, put_u32, put_u48, put_u64, u8_at, u16_at, u32_at, u48_at, u64_at},
     checksum::Checksum,
-    format::{Entry, Layout, SpaceEntry},
+    format::{Entry, Layout, SPARES, SpaceEntry, Spares},
 };
 
 /// The first bytes of a superblock.
@@ -22,88 +22,9 @@ pub const MAGIC: &[u8; 8] = b"COWLPOOL";
 pub const SUPERBLOCK_SIZE: usize = 512;
 /// Version of the format: a later major version is refused, a later minor one is not.
 pub const VERSION: (u16, u16) = (1, 0);
-/// Blocks that the superblock keeps at hand for the catalog.
-pub const SPARES: usize = 24;
 
 /// Where they begin in the superblock.
 const SPARES_AT: usize = 224;
-
-/// A list of at most [`SPARES`] blocks, as small as on the device.
-#[derive(Clone, Copy)]
-pub struct Spares {
-    count: u8,
-    blocks: [u8; 6 * SPARES],
-}
-
-impl Spares {
-    /// Adds a block at the end; false if there is no room.
-    pub fn push(&mut self, block: u64) -> bool {
-        let at = self.len();
-        let room = at < SPARES;
-        if room {
-            put_u48(&mut self.blocks, 6 * at, block);
-            self.count += 1;
-        }
-        room
-    }
-
-    /// Takes the last block away.
-    pub fn pop(&mut self) -> Option<u64> {
-        self.count = self.count.checked_sub(1)?;
-        Some(u48_at(&self.blocks, 6 * self.len()))
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        usize::from(self.count)
-    }
-
-    /// There is none.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// The block at a place of the list.
-    pub fn get(&self, at: usize) -> Option<u64> {
-        (at < self.len()).then(|| u48_at(&self.blocks, 6 * at))
-    }
-
-    /// The blocks, in order.
-    pub fn iter(&self) -> impl Iterator<Item = u64> {
-        (0..self.len()).map(|at| u48_at(&self.blocks, 6 * at))
-    }
-}
-
-impl PartialEq for Spares {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
-    }
-}
-
-impl Eq for Spares {}
-
-impl Default for Spares {
-    fn default() -> Self {
-        Self { count: 0, blocks: [0; 6 * SPARES] }
-    }
-}
-
-impl FromIterator<u64> for Spares {
-    /// The first [`SPARES`] of them.
-    fn from_iter<T: IntoIterator<Item = u64>>(blocks: T) -> Self {
-        let mut spares = Self::default();
-        for block in blocks.into_iter().take(SPARES) {
-            spares.push(block);
-        }
-        spares
-    }
-}
-
-impl core::fmt::Debug for Spares {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
 
 /// What a merge in progress does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

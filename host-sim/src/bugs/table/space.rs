@@ -13,7 +13,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/allocate.rs": "let mut entry = «self.durable.space»;" => "self.sb.space"
     }
     73 "A2" "a freed page is reused in the same generation" {
-        "core/src/allocate.rs": "«self.spares_next.push(block);»" => "self.sb.spares.push(block);"
+        "core/src/allocate.rs": "«self.sb.spares.push_later(block);»" => "self.sb.spares.push(block);"
     }
     74 "A2" "a node of the space map is changed in place" {
         "core/src/space.rs": "let copy = «if entry.is_written() { 1 - entry.copy } else { 0 }»;" => "entry.copy"
