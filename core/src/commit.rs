@@ -253,10 +253,10 @@ impl<D: BlockDevice> Store<'_, D> {
             return Ok(());
         }
         if applied.parents_data != 0 || tree.parents_nodes != 0 {
-            let mut open = self.open(parent)?;
-            open.layer.data = open.layer.data.saturating_add_signed(applied.parents_data);
-            open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.parents_nodes);
-            self.save(&open);
+            self.change(parent, &mut |layer| {
+                layer.data = layer.data.saturating_add_signed(applied.parents_data);
+                layer.nodes = layer.nodes.saturating_add_signed(tree.parents_nodes);
+            })?;
         }
         if applied.replaced != 0 {
             self.arm(parent, applied.replaced)?;
@@ -269,9 +269,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let layer = self.layer(parent)?;
         let idle = layer.is_deleted() && !layer.flags().contains(LayerFlags::ARMED);
         if idle && layer.children() > 1 && birth > layer.parent_epoch() {
-            let mut open = self.open(parent)?;
-            open.layer.flags |= LayerFlags::ARMED;
-            self.save(&open);
+            self.change(parent, &mut |layer| layer.flags |= LayerFlags::ARMED)?;
             self.sb.hint = parent;
         }
         Ok(())

@@ -12,19 +12,17 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) async fn detach(&mut self, attachment: &Layer) -> Outcome<()> {
         let mut holder = attachment.owner;
         for _ in 0..self.sb.layers {
-            let mut open = self.open(holder).await?;
-            let next = if holder == attachment.owner {
-                &mut open.layer.first_attachment
-            } else {
-                &mut open.layer.next_attachment
-            };
-            let found = *next == attachment.id;
-            let after = *next;
-            if found {
-                *next = attachment.next_attachment;
-            }
-            self.save(&open);
-            if found || after == 0 {
+            let mut after = 0;
+            self.change(holder, &mut |layer| {
+                let is_owner = layer.id == attachment.owner;
+                let next = if is_owner { &mut layer.first_attachment } else { &mut layer.next_attachment };
+                after = *next;
+                if after == attachment.id {
+                    *next = attachment.next_attachment;
+                }
+            })
+            .await?;
+            if after == attachment.id || after == 0 {
                 break;
             }
             holder = after;
@@ -107,14 +105,12 @@ impl<D: BlockDevice> Store<'_, D> {
             }
             next = after;
         }
-        let mut open = self.open(staged.0).await?;
-        open.layer.flags.remove(LayerFlags::STAGED);
-        open.layer.owner = owner.0;
-        open.layer.next_attachment = first;
-        self.save(&open);
-        let mut open = self.open(owner.0).await?;
-        open.layer.first_attachment = staged.0;
-        self.save(&open);
-        Ok(())
+        self.change(staged.0, &mut |layer| {
+            layer.flags.remove(LayerFlags::STAGED);
+            layer.owner = owner.0;
+            layer.next_attachment = first;
+        })
+        .await?;
+        self.change(owner.0, &mut |layer| layer.first_attachment = staged.0).await
     }
 }

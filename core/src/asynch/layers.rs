@@ -14,6 +14,15 @@ impl<D: BlockDevice> Store<'_, D> {
         self.place_of(id).await.map(drop)
     }
 
+    /// Changes a record that is there. Apart, so that it takes its stack and its code once.
+    #[inline(never)]
+    pub(crate) async fn change(&mut self, id: u32, change: &mut (dyn FnMut(&mut Layer) + Send)) -> Outcome<()> {
+        let mut open = self.open(id).await?;
+        change(&mut open.layer);
+        self.save(&open);
+        Ok(())
+    }
+
     /// The catalog can take so many more records without growing a level in the middle of a verb.
     pub(crate) async fn expect_layers(&mut self, count: u64) -> Outcome<()> {
         let last = u64::from(self.sb.next_layer) + count;
@@ -102,14 +111,17 @@ impl<D: BlockDevice> Store<'_, D> {
         if parent == 0 {
             return Ok(());
         }
-        let mut open = self.open(parent).await?;
-        open.layer.child_xor ^= old ^ new;
-        open.layer.children = (open.layer.children + u32::from(new != 0)).saturating_sub(u32::from(old != 0));
-        if old != 0 && new == 0 && open.layer.is_deleted() {
-            open.layer.flags |= LayerFlags::ARMED;
+        let mut armed = false;
+        self.change(parent, &mut |layer| {
+            layer.child_xor ^= old ^ new;
+            layer.children = (layer.children + u32::from(new != 0)).saturating_sub(u32::from(old != 0));
+            armed = old != 0 && new == 0 && layer.is_deleted();
+            layer.flags.set(LayerFlags::ARMED, armed || layer.flags.contains(LayerFlags::ARMED));
+        })
+        .await?;
+        if armed {
             self.sb.hint = parent;
         }
-        self.save(&open);
         Ok(())
     }
 
@@ -289,15 +301,18 @@ impl<D: BlockDevice> Store<'_, D> {
         if layer.kind == LayerKind::Attachment && layer.owner != 0 {
             self.detach(&layer).await?;
         }
-        let mut open = self.open(id.0).await?;
+        let epoch = if layer.epoch == 0 { self.sb.epoch } else { layer.epoch };
+        self.change(id.0, &mut |layer| {
+            layer.epoch = epoch;
+            layer.flags |= LayerFlags::DELETED | LayerFlags::ARMED;
+            layer.flags.remove(LayerFlags::STAGED);
+            layer.owner = 0;
+            layer.next_attachment = 0;
+        })
+        .await?;
         if layer.epoch == 0 {
-            open.layer.epoch = self.close_epoch()?;
+            self.close_epoch()?;
         }
-        open.layer.flags |= LayerFlags::DELETED | LayerFlags::ARMED;
-        open.layer.flags.remove(LayerFlags::STAGED);
-        open.layer.owner = 0;
-        open.layer.next_attachment = 0;
-        self.save(&open);
         self.sb.hint = id.0;
         Ok(())
     }
@@ -308,10 +323,7 @@ impl<D: BlockDevice> Store<'_, D> {
             return Err(self.stop(Error::WrongKind(id)));
         }
         let name = self.free_name(name, id.0).await?;
-        let mut open = self.open(id.0).await?;
-        open.layer.name = name;
-        self.save(&open);
-        Ok(())
+        self.change(id.0, &mut |layer| layer.name = name).await
     }
 
     #[inline(never)]

@@ -124,11 +124,13 @@ impl<D: BlockDevice> Store<'_, D> {
         if self.layer(id).await?.is_deleted() {
             return Ok(());
         }
-        let mut open = self.open(id).await?;
-        open.layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
-        open.layer.epoch = self.close_epoch()?;
-        self.save(&open);
-        Ok(())
+        let epoch = self.sb.epoch;
+        self.change(id, &mut |layer| {
+            layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
+            layer.epoch = epoch;
+        })
+        .await?;
+        self.close_epoch().map(drop)
     }
 
     /// The first attachment of a deleted layer becomes a deleted layer of its own; false if there is none.
@@ -137,16 +139,17 @@ impl<D: BlockDevice> Store<'_, D> {
         if attachment == 0 {
             return Ok(false);
         }
-        let mut open = self.open(attachment).await?;
-        let next = open.layer.next_attachment;
-        open.layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
-        open.layer.epoch = self.close_epoch()?;
-        open.layer.owner = 0;
-        open.layer.next_attachment = 0;
-        self.save(&open);
-        let mut open = self.open(id).await?;
-        open.layer.first_attachment = next;
-        self.save(&open);
+        let epoch = self.sb.epoch;
+        let mut next = 0;
+        self.change(attachment, &mut |layer| {
+            layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
+            layer.epoch = epoch;
+            layer.owner = 0;
+            next = core::mem::take(&mut layer.next_attachment);
+        })
+        .await?;
+        self.close_epoch()?;
+        self.change(id, &mut |layer| layer.first_attachment = next).await?;
         Ok(true)
     }
 
@@ -157,11 +160,13 @@ impl<D: BlockDevice> Store<'_, D> {
             return Err(self.damaged(Object::Layer, block));
         }
         let (done, freed) = self.merge_walk(layer, child.as_ref(), budget).await?;
-        let mut open = self.open(layer.id).await?;
-        open.layer.data = open.layer.data.saturating_sub(freed.data);
-        open.layer.nodes = open.layer.nodes.saturating_sub(freed.nodes);
-        let left = Freed { data: open.layer.data, nodes: open.layer.nodes };
-        self.save(&open);
+        let mut left = Freed::default();
+        self.change(layer.id, &mut |layer| {
+            layer.data = layer.data.saturating_sub(freed.data);
+            layer.nodes = layer.nodes.saturating_sub(freed.nodes);
+            left = Freed { data: layer.data, nodes: layer.nodes };
+        })
+        .await?;
         if done {
             self.merge_finish(layer, child.as_ref(), left).await?;
         }
@@ -174,16 +179,17 @@ impl<D: BlockDevice> Store<'_, D> {
         let heir = child.map_or(0, |child| child.id);
         crate::logging::event!(info, "layer {} merged into {}", layer.id, heir);
         if let Some(child) = child {
-            let mut open = self.open(child.id).await?;
-            open.layer.parent = layer.parent;
-            open.layer.parent_epoch = layer.parent_epoch;
-            open.layer.data += left.data;
-            open.layer.nodes += left.nodes;
-            if open.layer.is_deleted() {
-                // A branching point has inherited blocks that perhaps none of its children shares.
-                open.layer.flags |= LayerFlags::ARMED;
-            }
-            self.save(&open);
+            self.change(child.id, &mut |heir| {
+                heir.parent = layer.parent;
+                heir.parent_epoch = layer.parent_epoch;
+                heir.data += left.data;
+                heir.nodes += left.nodes;
+                if heir.is_deleted() {
+                    // A branching point has inherited blocks that perhaps none of its children shares.
+                    heir.flags |= LayerFlags::ARMED;
+                }
+            })
+            .await?;
         }
         self.exchange_child(layer.parent, layer.id, heir).await?;
         let open = self.open(layer.id).await?;
@@ -194,9 +200,7 @@ impl<D: BlockDevice> Store<'_, D> {
             self.sb.hint = heir;
         }
         if layer.parent != 0 && self.layer(layer.parent).await?.is_deleted() {
-            let mut open = self.open(layer.parent).await?;
-            open.layer.flags |= LayerFlags::ARMED;
-            self.save(&open);
+            self.change(layer.parent, &mut |layer| layer.flags |= LayerFlags::ARMED).await?;
             self.sb.hint = layer.parent;
         }
         Ok(())

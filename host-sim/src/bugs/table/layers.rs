@@ -10,10 +10,10 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/layers.rs": "above.layer.parent_epoch = «epoch»;" => "epoch - 1"
     }
     102 "I11" "the number of children is not updated" {
-        "core/src/layers.rs": "«open.layer.children = (open.layer.children + u32::from(new != 0)).saturating_sub(u32::from(old != 0));»" => ""
+        "core/src/layers.rs": "«layer.children = (layer.children + u32::from(new != 0)).saturating_sub(u32::from(old != 0));»" => ""
     }
     103 "I11" "the numbers of children are not updated" {
-        "core/src/layers.rs": "«open.layer.child_xor ^= old ^ new;»" => ""
+        "core/src/layers.rs": "«layer.child_xor ^= old ^ new;»" => ""
     }
     104 "I10" "a volume keeps the counts of what its snapshot owns" {
         "core/src/layers.rs": "«above.layer.data = 0;»" => ""

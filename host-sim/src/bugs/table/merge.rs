@@ -25,10 +25,10 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/merge.rs": "«self.space_mark(block, false)?;\n            freed.nodes += 1;»" => ""
     }
     125 "G1" "the child keeps the deleted layer's epoch" {
-        "core/src/merge.rs": "«open.layer.parent_epoch = layer.parent_epoch;»" => ""
+        "core/src/merge.rs": "«heir.parent_epoch = layer.parent_epoch;»" => ""
     }
     126 "I10" "the child does not take over the counts" {
-        "core/src/merge.rs": "«open.layer.data += left.data;»" => ""
+        "core/src/merge.rs": "«heir.data += left.data;»" => ""
     }
     127 "I11" "the grandparent does not learn of its new child" {
         "core/src/merge.rs": "«self.exchange_child(layer.parent, layer.id, heir)?;»" => ""
