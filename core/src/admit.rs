@@ -91,7 +91,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let (mut blocks, mut growth) = (0, 0);
         for level in 1..=head.height {
             let span = self.span(level);
-            for node in address / span..=(address + count - 1) / span {
+            for node in address / span..(address + count - 1) / span + 1 {
                 let entry = self.entry_at(head.root, head.height, level, node * span, crate::error::Object::MapNode)?;
                 growth += u64::from(!entry.is_block() || entry.birth <= self.limit_of(head, node * span));
             }

@@ -78,29 +78,32 @@ impl Unit {
 
     /// The header, if the bytes are a valid unit.
     pub fn decode(bytes: &[u8], checksum: Checksum) -> Option<Self> {
-        if bytes.get(..4) != Some(MAGIC) || bytes.len() < UNIT_HEADER {
+        let header = bytes.first_chunk::<UNIT_HEADER>()?;
+        if !header.starts_with(MAGIC) {
             return None;
         }
         let unit = Self {
-            uuid: array(bytes, 8),
-            generation: u64_at(bytes, 24),
-            sequence: u32_at(bytes, 32),
-            mark: u32_at(bytes, 36),
-            count: u16_at(bytes, 40),
+            uuid: array(header, 8),
+            generation: u64_at(header, 24),
+            sequence: u32_at(header, 32),
+            mark: u32_at(header, 36),
+            count: u16_at(header, 40),
         };
         let fits = usize::from(unit.count) <= Self::capacity(bytes.len());
-        (fits && u32_at(bytes, 4) == Self::sum(bytes, checksum)).then_some(unit)
+        (fits && u32_at(header, 4) == Self::sum(bytes, checksum)).then_some(unit)
     }
 
     /// Writes the header over the start of `bytes`, whose records are in place, and seals the whole.
     pub fn seal(&self, bytes: &mut [u8], checksum: Checksum) {
-        put(bytes, 0, MAGIC);
-        put(bytes, 8, &self.uuid);
-        put_u64(bytes, 24, self.generation);
-        put_u32(bytes, 32, self.sequence);
-        put_u32(bytes, 36, self.mark);
-        put_u16(bytes, 40, self.count);
-        put(bytes, 42, &[0; 6]);
+        if let Some(header) = bytes.first_chunk_mut::<UNIT_HEADER>() {
+            put(header, 0, MAGIC);
+            put(header, 8, &self.uuid);
+            put_u64(header, 24, self.generation);
+            put_u32(header, 32, self.sequence);
+            put_u32(header, 36, self.mark);
+            put_u16(header, 40, self.count);
+            put(header, 42, &[0; 6]);
+        }
         let sum = Self::sum(bytes, checksum);
         put_u32(bytes, 4, sum);
     }

@@ -146,6 +146,8 @@ impl Layer {
 
     /// Stores the record at the start of `bytes`.
     pub fn encode(&self, bytes: &mut [u8]) {
+        // With the length known no field has to look at it.
+        let Some(bytes) = bytes.first_chunk_mut::<RECORD_SIZE>() else { return };
         put_u32(bytes, 0, self.id);
         put_u8(
             bytes,

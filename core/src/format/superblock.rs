@@ -133,7 +133,7 @@ impl Superblock {
 
     /// Generation and block shift, if the bytes are a superblock that was written whole.
     pub fn look(bytes: &[u8], checksum: Checksum) -> Option<(u64, u8)> {
-        let bytes = bytes.get(..SUPERBLOCK_SIZE)?;
+        let bytes = bytes.first_chunk::<SUPERBLOCK_SIZE>()?;
         let whole = bytes.starts_with(MAGIC) && u32_at(bytes, 12) == Self::sum(bytes, checksum);
         let possible = u8_at(bytes, 156) <= 2 && usize::from(u8_at(bytes, 216)) <= SPARES;
         (whole && possible).then(|| (u64_at(bytes, 32), u8_at(bytes, 52)))
@@ -142,7 +142,7 @@ impl Superblock {
     /// The superblock, if the bytes are one that was written whole; any version and features.
     pub fn decode(bytes: &[u8], checksum: Checksum) -> Option<Self> {
         Self::look(bytes, checksum)?;
-        let bytes = bytes.get(..SUPERBLOCK_SIZE)?;
+        let bytes = bytes.first_chunk::<SUPERBLOCK_SIZE>()?;
         let mode = match u8_at(bytes, 156) {
             0 => MergeMode::None,
             1 => MergeMode::Merge,
@@ -184,9 +184,9 @@ impl Superblock {
 
     /// Writes the superblock for a slot over the first 512 bytes.
     pub fn encode(&self, bytes: &mut [u8], slot: u8, checksum: Checksum) {
-        if let Some(head) = bytes.get_mut(..SUPERBLOCK_SIZE) {
-            head.fill(0);
-        }
+        // With the length known no field has to look at it.
+        let Some(bytes) = bytes.first_chunk_mut::<SUPERBLOCK_SIZE>() else { return };
+        bytes.fill(0);
         put(bytes, 0, MAGIC);
         put_u16(bytes, 8, self.version.0);
         put_u16(bytes, 10, self.version.1);
@@ -223,7 +223,7 @@ impl Superblock {
         put_u32(bytes, 12, sum);
     }
 
-    fn encode_merge(&self, bytes: &mut [u8]) {
+    fn encode_merge(&self, bytes: &mut [u8; SUPERBLOCK_SIZE]) {
         put_u32(bytes, 152, self.merge.layer);
         put_u8(
             bytes,
@@ -238,10 +238,10 @@ impl Superblock {
         put_u32(bytes, 168, self.merge.limit);
     }
 
-    fn sum(bytes: &[u8], checksum: Checksum) -> u32 {
+    fn sum(bytes: &[u8; SUPERBLOCK_SIZE], checksum: Checksum) -> u32 {
         let sum = checksum(0, bytes.get(..12).unwrap_or(&[]));
         let sum = checksum(sum, &[0; 4]);
-        checksum(sum, bytes.get(16..SUPERBLOCK_SIZE).unwrap_or(&[]))
+        checksum(sum, bytes.get(16..).unwrap_or(&[]))
     }
 }
 
