@@ -8,6 +8,7 @@ use crate::{
     catalog::Head,
     device::BlockDevice,
     format::Entry,
+    pending::Known,
     pool::{Pool, Result},
     store::{Outcome, Store},
     types::LayerId,
@@ -116,8 +117,8 @@ impl<D: BlockDevice> Store<'_, D> {
     fn clear_one(&mut self, head: &Head, address: u64, target: Entry) -> Outcome<()> {
         let mut head = *head;
         loop {
-            let known = self.pending.find(head.id, address);
-            let growth = self.growth_of(&head, address, known.as_ref())?;
+            let known = self.pending.find(head.id, address).as_ref().map(Known::of);
+            let growth = self.growth_of(&head, address, known.is_some())?;
             let demand = Demand { items: usize::from(known.is_none()), growth, ..Demand::default() };
             let gives_back = u64::from(known.is_some_and(|item| item.reserved));
             let room = self.fits(&Demand { blocks: gives_back, ..demand });

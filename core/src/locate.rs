@@ -5,7 +5,7 @@ use crate::{
     device::BlockDevice,
     error::Object,
     format::Entry,
-    pending::Item,
+    pending::Known,
     store::{Outcome, Store},
     types::{LayerFlags, LayerId},
 };
@@ -51,9 +51,9 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// What an address of a layer holds now.
-    pub(crate) fn effective(&mut self, head: &Head, address: u64) -> Outcome<(Entry, Option<Item>)> {
+    pub(crate) fn effective(&mut self, head: &Head, address: u64) -> Outcome<(Entry, Option<Known>)> {
         if let Some(item) = self.pending.find(head.id, address) {
-            return Ok((item.record.entry, Some(item)));
+            return Ok((item.record.entry, Some(Known::of(&item))));
         }
         Ok((self.tree_entry(head, address)?, None))
     }

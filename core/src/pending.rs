@@ -34,6 +34,19 @@ pub(crate) struct Item {
     pub(crate) reserved: bool,
 }
 
+/// What an item says beside its record: so much of it is asked for most of the time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) unit: u32,
+    pub(crate) reserved: bool,
+}
+
+impl Known {
+    pub(crate) fn of(item: &Item) -> Self {
+        Self { unit: item.unit, reserved: item.reserved }
+    }
+}
+
 pub(crate) struct Pending<'w> {
     bytes: &'w mut [u8],
     /// Places of the items in `bytes`, sorted.

@@ -10,7 +10,7 @@ use crate::{
     device::BlockDevice,
     error::Error,
     format::{Entry, Record},
-    pending::Item,
+    pending::{Item, Known},
     pool::{Pool, Result},
     store::{Outcome, Stop, Store},
     types::{LayerFlags, LayerId, LayerKind},
@@ -26,7 +26,7 @@ pub(crate) enum Place {
     /// Over itself.
     Over(u64),
     /// To a new block. `owned`: the volume has a block of its own there already; `known`: what is pending there.
-    Fresh { old: Entry, owned: bool, known: Option<Item> },
+    Fresh { old: Entry, owned: bool, known: Option<Known> },
 }
 
 /// What is written to a part of a block.
@@ -63,20 +63,20 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// What a new block at this address needs; exact, or at most a little too much where there is plenty.
-    fn demand(&mut self, head: &Head, address: u64, owned: bool, known: Option<Item>) -> Outcome<Demand> {
+    fn demand(&mut self, head: &Head, address: u64, owned: bool, known: Option<Known>) -> Outcome<Demand> {
         let items = usize::from(known.is_none());
         let mut demand = Demand { blocks: 1, items, relocation: owned, ..Demand::default() };
         if head.is_guaranteed() {
             demand.promised = u64::from(known.is_none_or(|item| !item.reserved) && !self.tree_owns(head, address)?);
             return Ok(demand);
         }
-        demand.growth = self.growth_of(head, address, known.as_ref())?;
+        demand.growth = self.growth_of(head, address, known.is_some())?;
         Ok(demand)
     }
 
     /// Growth of the map on account of a record that is to be made.
-    pub(crate) fn growth_of(&mut self, head: &Head, address: u64, known: Option<&Item>) -> Outcome<u64> {
-        if known.is_some() || head.is_guaranteed() {
+    pub(crate) fn growth_of(&mut self, head: &Head, address: u64, known: bool) -> Outcome<u64> {
+        if known || head.is_guaranteed() {
             return Ok(0);
         }
         let growth = u64::from(head.height);

@@ -119,8 +119,8 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) async fn clear_one(&mut self, head: &Head, address: u64, target: Entry) -> Outcome<()> {
         let mut head = *head;
         loop {
-            let known = self.pending.find(head.id, address);
-            let growth = self.growth_of(&head, address, known.as_ref()).await?;
+            let known = self.pending.find(head.id, address).as_ref().map(Known::of);
+            let growth = self.growth_of(&head, address, known.is_some()).await?;
             let demand = Demand { items: usize::from(known.is_none()), growth, ..Demand::default() };
             let gives_back = u64::from(known.is_some_and(|item| item.reserved));
             let room = self.fits(&Demand { blocks: gives_back, ..demand });

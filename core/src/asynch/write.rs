@@ -41,7 +41,7 @@ impl<D: BlockDevice> Store<'_, D> {
         head: &Head,
         address: u64,
         owned: bool,
-        known: Option<Item>,
+        known: Option<Known>,
     ) -> Outcome<Demand> {
         let items = usize::from(known.is_none());
         let mut demand = Demand { blocks: 1, items, relocation: owned, ..Demand::default() };
@@ -50,13 +50,13 @@ impl<D: BlockDevice> Store<'_, D> {
                 u64::from(known.is_none_or(|item| !item.reserved) && !self.tree_owns(head, address).await?);
             return Ok(demand);
         }
-        demand.growth = self.growth_of(head, address, known.as_ref()).await?;
+        demand.growth = self.growth_of(head, address, known.is_some()).await?;
         Ok(demand)
     }
 
     /// Growth of the map on account of a record that is to be made.
-    pub(crate) async fn growth_of(&mut self, head: &Head, address: u64, known: Option<&Item>) -> Outcome<u64> {
-        if known.is_some() || head.is_guaranteed() {
+    pub(crate) async fn growth_of(&mut self, head: &Head, address: u64, known: bool) -> Outcome<u64> {
+        if known || head.is_guaranteed() {
             return Ok(0);
         }
         let growth = u64::from(head.height);
