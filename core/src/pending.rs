@@ -135,7 +135,8 @@ impl<'w> Pending<'w> {
     }
 
     /// Where the item of this place is, or would be.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub(crate) fn search(&self, layer: u32, address: u64) -> Result<usize, usize> {
         let i = self.lower_bound(layer, address);
         if i < self.length && self.key(i) == (layer, address) { Ok(i) } else { Err(i) }

@@ -53,6 +53,7 @@ impl Tree {
         }
     }
 
+    #[inline(never)]
     fn count(&mut self, birth: u32, change: i64) {
         if birth > self.own_limit {
             self.nodes += change;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Target; bytes of code of every call, and of a mount that only reads: the limit.
-const CODE: [(&str, u64, u64); 2] = [("thumbv7em-none-eabihf", 62_400, 16_400), ("thumbv6m-none-eabi", 69_100, 18_600)];
+const CODE: [(&str, u64, u64); 2] = [("thumbv7em-none-eabihf", 62_000, 16_300), ("thumbv6m-none-eabi", 68_300, 18_500)];
 /// What is aimed at.
 const CODE_AIM: (u64, u64) = (24 << 10, 8 << 10);
 /// Bytes of stack of the whole scenario, the pool in it.

@@ -348,6 +348,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The size of a sector, to divide by.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) fn sector(&self) -> Power {
         Power::of_two(self.sector_size.trailing_zeros())
     }

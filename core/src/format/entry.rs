@@ -5,6 +5,8 @@
 //! map      | block (48)    | flags | birth        | crc-32c      |
 //! space    | free (48)     | g | c | generation   | crc-32c      |   g: 15 more bits of it, c: copy
 //! ```
+//!
+//! On small machines they are taken apart and put together in one place; elsewhere wherever that is asked for.
 
 use crate::bytes::{array, put_array, put_u16, put_u32, put_u48, u16_at, u32_at, u48_at};
 
@@ -39,7 +41,8 @@ impl Entry {
     pub const ZERO: Self = Self { block: 0, flags: EntryFlags::ZERO, birth: 0, crc: 0 };
 
     /// The entry at `offset`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn decode(bytes: &[u8], offset: usize) -> Self {
         // All at once: the bounds are looked at once.
         let bytes = &array::<{ Self::SIZE }>(bytes, offset);
@@ -52,7 +55,8 @@ impl Entry {
     }
 
     /// Stores the entry at `offset`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn encode(&self, bytes: &mut [u8], offset: usize) {
         let entry = &mut [0; Self::SIZE];
         put_u48(entry, 0, self.block);
@@ -99,7 +103,8 @@ pub struct SpaceEntry {
 
 impl SpaceEntry {
     /// The entry at `offset`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn decode(bytes: &[u8], offset: usize) -> Self {
         let bytes = &array::<{ Entry::SIZE }>(bytes, offset);
         let high = u16_at(bytes, 6);
@@ -112,7 +117,8 @@ impl SpaceEntry {
     }
 
     /// Stores the entry at `offset`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
     pub fn encode(&self, bytes: &mut [u8], offset: usize) {
         let entry = &mut [0; Entry::SIZE];
         put_u48(entry, 0, self.free);
