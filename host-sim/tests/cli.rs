@@ -321,7 +321,7 @@ fn what_the_layer_costs_is_measured_beside_a_plain_file_and_leaves_nothing_behin
     }
     let table: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let lines = table["lines"].as_array().unwrap();
-    assert_eq!(lines.iter().filter(|line| line["other"].as_f64().is_some_and(|other| other > 0.0)).count(), 4 + 2 + 5);
+    assert_eq!(lines.iter().filter(|line| line["other"].as_f64().is_some_and(|other| other > 0.0)).count(), 5 + 2 + 5);
     let amount = |what: &str| {
         let line = lines.iter().find(|line| line["what"].as_str().unwrap().contains(what)).unwrap();
         line["ours"].as_f64().unwrap()
