@@ -72,9 +72,11 @@ fn another_user_is_not_let_in_even_by_an_open_socket() {
     for (name, mode) in [(".", 0o755), ("p.cowl", 0o666)] {
         fs::set_permissions(bench.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
-    // A copy where that user can run it.
+    // A copy where that user can run it. Made by a process of its own: a program that is still open for writing cannot be run, and what
+    // another test starts meanwhile would have inherited it open.
     let cowl = bench.path("cowl");
-    fs::copy(env!("CARGO_BIN_EXE_cowl"), &cowl).unwrap();
+    let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_cowl")).arg(&cowl).status();
+    assert!(copied.unwrap().success());
     let stranger = || {
         let mut command = std::process::Command::new(&cowl);
         let output = command.args(["info", "p.cowl"]).current_dir(bench.dir.path()).uid(65_534).output().unwrap();
