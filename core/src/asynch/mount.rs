@@ -11,8 +11,7 @@ use crate::store::asynch::Store;
 impl<'w, D: BlockDevice> Store<'w, D> {
     /// Divides the workspace and sets up a store that has read nothing; what the buffers are aligned to has been
     /// [looked at](alignment_within).
-    // In place: a store is large, and every move of it would cost that much stack.
-    #[allow(clippy::inline_always)]
+    // A store is large: whoever needs one has it made where it stays.
     #[inline(never)]
     pub(crate) fn new(
         device: D,

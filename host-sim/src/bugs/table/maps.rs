@@ -40,6 +40,6 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/pending.rs": "if «self.key(middle) < (layer, address)» {" => "self.key(middle) <= (layer, address)"
     }
     99 "I7" "a new item takes the place of its neighbour" {
-        "core/src/pending.rs": "for place in «behind.as_chunks_mut().0» {" => "behind.as_chunks_mut().0.iter_mut().take(1)"
+        "core/src/pending.rs": "for place in «behind.as_chunks_mut().0» {" => "behind.as_chunks_mut().0.get_mut(..1).unwrap_or(&mut [])"
     }
 };

@@ -55,6 +55,6 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/store.rs": "if «self.poisoned» {\n            return Err(self.stop(Error::Poisoned))" => "false"
     }
     34 "M7" "the pending table takes all the memory there is" {
-        "core/src/mount.rs": "let table = «index(u64::from(sb.pending)) * PENDING_ITEM»;" => "(index(u64::from(sb.pending)) * PENDING_ITEM).max(workspace.len().saturating_sub(needed + 4096) / PENDING_ITEM * PENDING_ITEM)"
+        "core/src/mount.rs": "let table = «index(u64::from(sb.pending)) * PENDING_ITEM»;" => "(index(u64::from(sb.pending)) * PENDING_ITEM).max(workspace.len().saturating_sub(needed_for(sb) + 4096) / PENDING_ITEM * PENDING_ITEM)"
     }
 };
