@@ -95,9 +95,6 @@ where
     D: BlockDevice<Error = DeviceError>,
     B: BlockDevice<Error = DeviceError>,
 {
-    let piece = vec![1; 1 << 20];
-    for at in (0..size).step_by(piece.len()) {
-        pool.write(volume, at / 512, &piece)?;
-    }
+    super::fill(size, |at, bytes| Ok(pool.write(volume, at / 512, bytes)?))?;
     Ok(pool.flush()?)
 }

@@ -14,7 +14,7 @@ use cowl::{BlockDevice, ExtentKind, LayerFlags, LayerId, Pool};
 use super::peers::Image;
 use super::{
     Line, Size,
-    counted::{SECTORS, SIZE, attributes},
+    counted::{SECTORS, SIZE, attributes, full_volume},
     device, each, fill, format, nanoseconds, options, remove, side_by_side,
 };
 use crate::{HostDevice, cli::failure::Failure, sim::Rng};
@@ -163,12 +163,9 @@ pub fn measure(dir: &Path, size: Size) -> Result<Vec<Line>, Failure> {
     format(&mut file_device, &mut workspace)?;
     let depth = size.depth;
     let mut pool = Pool::mount(&mut file_device, &mut workspace, &options())?;
-    let volume = pool.create(&attributes("v"), size.volume / 512, LayerFlags::empty())?;
+    let volume = full_volume(&mut pool, size.volume)?;
     let file = plain(dir, "bench.raw")?;
-    fill(size.volume, |at, bytes| {
-        pool.write(volume, at / 512, bytes)?;
-        file.write_all_at(bytes, at).map_err(unusable)
-    })?;
+    fill(size.volume, |at, bytes| file.write_all_at(bytes, at).map_err(unusable))?;
     pool.checkpoint()?;
     let order = shuffled(size.volume / SIZE as u64, 7);
     let mut sides = Sides { pool: &mut pool, volume, file, size, order };

@@ -15,7 +15,7 @@ use cowl::LayerId;
 use super::{
     Line, Size,
     counted::{SECTORS, SIZE, attributes, full_volume},
-    device, format, median, nanoseconds, remove,
+    device, fill, format, median, nanoseconds, remove,
 };
 use crate::{
     cli::failure::{Failure, Kind},
@@ -187,10 +187,7 @@ fn beside_merge(bench: &Bench, size: Size) -> Result<Vec<Line>, Failure> {
 /// A snapshot with a delta as large as the volume, below a last one: every block of the volume is its own then.
 fn full_delta(bench: &Bench) -> Result<LayerId, Failure> {
     let delta = bench.shared.lock().snapshot(bench.volume, &attributes("before"))?;
-    let piece = vec![2; 1 << 20];
-    for at in (0..bench.blocks * SECTORS).step_by((1 << 20) / 512) {
-        bench.shared.write(bench.volume, at, &piece)?;
-    }
+    fill(bench.blocks * SIZE as u64, |at, bytes| Ok(bench.shared.write(bench.volume, at / 512, bytes)?))?;
     bench.shared.lock().checkpoint()?;
     Ok(delta)
 }

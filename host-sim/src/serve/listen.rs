@@ -155,12 +155,18 @@ impl Listener {
     }
 }
 
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix { listener, .. } => listener.as_fd(),
+            Self::Tcp(listener) => listener.as_fd(),
+        }
+    }
+}
+
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.kind {
-            Listening::Unix { listener, .. } => listener.as_fd(),
-            Listening::Tcp(listener) => listener.as_fd(),
-        }
+        self.kind.as_fd()
     }
 }
 
@@ -243,11 +249,11 @@ fn given() -> Result<Listening, Failure> {
             Err(error) => return Err(unusable(error.to_string())),
         },
     };
-    let listens = match &listening {
-        Listening::Unix { listener, .. } => sockopt::socket_acceptconn(listener),
-        Listening::Tcp(listener) => sockopt::socket_acceptconn(listener),
-    };
-    if listens.unwrap_or(false) { Ok(listening) } else { Err(unusable("it does not listen".into())) }
+    if sockopt::socket_acceptconn(&listening).unwrap_or(false) {
+        Ok(listening)
+    } else {
+        Err(unusable("it does not listen".into()))
+    }
 }
 
 /// Bytes as they stand in a URI.

@@ -98,13 +98,8 @@ impl Shared {
     }
 
     /// The way to the device without the pool.
-    pub fn direct(&self) -> &Direct {
+    pub fn direct(&self) -> &Arc<Direct> {
         &self.direct
-    }
-
-    /// The same, for as long as it is needed.
-    pub fn direct_way(&self) -> Arc<Direct> {
-        Arc::clone(&self.direct)
     }
 
     /// The checksum of the pool.

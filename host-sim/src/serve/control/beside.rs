@@ -75,8 +75,8 @@ pub fn check(
 ) -> Result<Option<Examined>, Failure> {
     let void = Arc::new(AtomicBool::new(false));
     let options = MountOptions { read_only: true, checksum: shared.checksum() };
-    let geometry = shared.lock().device().geometry();
-    let mut view = View { direct: shared.direct_way(), geometry, void: Arc::clone(&void) };
+    let geometry = shared.look(|pool| Ok(pool.device().geometry()))?;
+    let mut view = View { direct: Arc::clone(shared.direct()), geometry, void: Arc::clone(&void) };
     let Ok(mut workspace) = mount::enough(&mut view, &mut Base::None, WORKSPACE, false, &options) else {
         return Ok(None);
     };
