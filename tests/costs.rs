@@ -258,13 +258,13 @@ fn the_same_pool_reads_less_from_its_device_with_more_memory() {
 fn a_workspace_that_is_too_small_is_refused_with_the_size_that_works() {
     let mut disk = SparseDisk::new(512, 64 * MIB);
     let options = FormatOptions::new(512, [1; 16]);
-    let Err(Error::WorkspaceTooSmall { needed }) = Pool::format(&mut disk, &mut [0; 600], &options) else {
-        panic!("600 bytes are too little")
+    let Err(Error::WorkspaceTooSmall { needed }) = Pool::format(&mut disk, &mut [0; 900], &options) else {
+        panic!("900 bytes are too little")
     };
     Pool::format(&mut disk, &mut vec![0; needed], &options).unwrap();
-    let Err(Error::WorkspaceTooSmall { needed }) = Pool::mount(&mut disk, &mut [0; 600], &MountOptions::default())
+    let Err(Error::WorkspaceTooSmall { needed }) = Pool::mount(&mut disk, &mut [0; 900], &MountOptions::default())
     else {
-        panic!("600 bytes are too little")
+        panic!("900 bytes are too little")
     };
     assert!(Pool::mount(&mut disk, &mut vec![0; needed - 1], &MountOptions::default()).is_err());
     Pool::mount(&mut disk, &mut vec![0; needed], &MountOptions::default()).unwrap();

@@ -6,8 +6,8 @@
 use cowl::{
     Attributes, ExtentKind, FormatOptions, LayerFlags, LayerKind, MountOptions, Name, Pool, crc32c,
     format::{
-        BaseIdentity, Entry, EntryFlags, Layer, MAGIC, MergeMode, MergeState, RECORD_SIZE, Record, SPARES,
-        SUPERBLOCK_SIZE, SpaceEntry, Spares, Superblock, UNIT_HEADER, Unit, VERSION,
+        BaseIdentity, Entry, EntryFlags, Label, Layer, LayerView, MAGIC, MergeMode, MergeState, RECORD_SIZE, Record,
+        SPARES, SUPERBLOCK_SIZE, SpaceEntry, Spares, State, Superblock, UNIT_HEADER, Unit, VERSION,
     },
 };
 use cowl_tests::{SparseDisk, edit::Image, named};
@@ -157,32 +157,34 @@ fn blank_superblock() -> Superblock {
     Superblock {
         version: (0, 0),
         uuid: [0; 16],
-        generation: 0,
         compatible: 0,
         read_only_compatible: 0,
         incompatible: 0,
         block_shift: 0,
         sector_shift: 0,
         unit_shift: 0,
-        total: 0,
         journal_units: 0,
         pending: 0,
-        epoch: 0,
-        next_layer: 0,
-        space: SpaceEntry::default(),
-        catalog: Entry::EMPTY,
-        catalog_height: 0,
-        max_height: 0,
-        free: 0,
-        guaranteed: 0,
-        reclaimable: 0,
-        cursor: 0,
-        merge: MergeState::default(),
-        hint: 0,
-        layers: 0,
-        deleted: 0,
-        staged: 0,
         base: BaseIdentity::default(),
+        state: State {
+            generation: 0,
+            total: 0,
+            epoch: 0,
+            next_layer: 0,
+            space: SpaceEntry::default(),
+            catalog: Entry::EMPTY,
+            catalog_height: 0,
+            max_height: 0,
+            free: 0,
+            guaranteed: 0,
+            reclaimable: 0,
+            cursor: 0,
+            merge: MergeState::default(),
+            hint: 0,
+            layers: 0,
+            deleted: 0,
+            staged: 0,
+        },
         spares: Spares::default(),
     }
 }
@@ -346,21 +348,26 @@ fn a_unit_and_its_records_are_as_the_document_says() {
 
 #[test]
 fn a_record_of_the_catalog_is_as_the_document_says() {
-    let encode = |layer: &Layer| {
+    let encode = |layer: &Layer, label: &Label| {
         let mut bytes = vec![0; RECORD_SIZE];
         layer.encode(&mut bytes);
+        label.encode(&mut bytes);
         bytes
     };
-    let blank = Layer { height: 0, ..Layer::FREE };
-    let object = Object { rows: table(5), blank: encode(&blank), fixed: Vec::new(), sum: None };
+    let (blank, none) = (Layer { height: 0, ..Layer::FREE }, Label::NONE);
+    let object = Object { rows: table(5), blank: encode(&blank, &none), fixed: Vec::new(), sum: None };
     object.covers(RECORD_SIZE);
     let case = |field: &'static str, bytes: &[u8], layer: Layer| Case {
-        encoded: encode(&layer),
+        encoded: encode(&layer, &none),
+        fields: vec![(field, bytes.to_vec())],
+    };
+    let said = |field: &'static str, bytes: &[u8], label: Label| Case {
+        encoded: encode(&blank, &label),
         fields: vec![(field, bytes.to_vec())],
     };
     let (four, eight) = (pattern::<4>(), pattern::<8>());
     let name = "n".repeat(63);
-    let mut named = case("name", name.as_bytes(), Layer { name: Name::new(&name).unwrap(), ..blank });
+    let mut named = said("name", name.as_bytes(), Label { name: Name::new(&name).unwrap(), ..none });
     named.fields.push(("name_length", vec![63]));
     object.compare(&[
         case("id", &four, Layer { id: p32(), ..blank }),
@@ -370,7 +377,7 @@ fn a_record_of_the_catalog_is_as_the_document_says() {
         case("height", &[7], Layer { height: 7, ..blank }),
         case("flags", &four, Layer { flags: LayerFlags::from_bits_retain(p32()), ..blank }),
         case("epoch", &four, Layer { epoch: p32(), ..blank }),
-        case("uuid", &[3; 16], Layer { uuid: [3; 16], ..blank }),
+        said("uuid", &[3; 16], Label { uuid: [3; 16], ..none }),
         case("root", &entry_bytes(&entry()), Layer { root: entry(), ..blank }),
         case("parent", &four, Layer { parent: p32(), ..blank }),
         case("parent_epoch", &four, Layer { parent_epoch: p32(), ..blank }),
@@ -383,12 +390,12 @@ fn a_record_of_the_catalog_is_as_the_document_says() {
         case("sectors", &eight, Layer { sectors: p64(), ..blank }),
         case("data", &eight, Layer { data: p64(), ..blank }),
         case("nodes", &eight, Layer { nodes: p64(), ..blank }),
-        case("created", &eight, Layer { created: p64(), ..blank }),
-        case("reverted_at", &eight, Layer { reverted_at: p64(), ..blank }),
-        case("reverted_from", &four, Layer { reverted_from: p32(), ..blank }),
-        case("description", &pattern::<2>(), Layer { description: p16(), ..blank }),
-        case("mount", &four, Layer { mount: p32(), ..blank }),
-        case("length", &eight, Layer { length: p64(), ..blank }),
+        said("created", &eight, Label { created: p64(), ..none }),
+        said("reverted_at", &eight, Label { reverted_at: p64(), ..none }),
+        said("reverted_from", &four, Label { reverted_from: p32(), ..none }),
+        said("description", &pattern::<2>(), Label { description: p16(), ..none }),
+        said("mount", &four, Label { mount: p32(), ..none }),
+        said("length", &eight, Label { length: p64(), ..none }),
     ]);
     for (name, flag) in LayerFlags::all().iter_names() {
         let text = format!("{} {name}", flag.bits().trailing_zeros());
@@ -451,7 +458,8 @@ fn the_objects_lie_where_the_document_says() {
         pages.extend(if entry.is_block() { image.block(entry.block) } else { [0; 512] });
     }
     let record = Layer::decode(&pages[1024..]).unwrap();
-    assert_eq!((record.id, record.name.as_str(), usize::from(record.description)), (1, "volume", text.len()));
+    let label = LayerView::new(&pages[1024..]).label();
+    assert_eq!((record.id, label.name.as_str(), usize::from(label.description)), (1, "volume", text.len()));
     assert_eq!(&pages[1024 + 256..][..text.len()], text.as_bytes());
     // The map: address 33 is entry 1 of the highest node, entry 1 of the one below.
     let node = image.block(record.root.block);

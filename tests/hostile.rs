@@ -118,7 +118,7 @@ fn records_that_contradict_each_other_are_damage_in_the_block_that_holds_them() 
     assert_eq!(pool.merge_step(10_000), Err(Error::Corrupt { what: Object::Layer, block }), "a child of nobody");
 
     let mut image = sound;
-    image.change_layer(volume.0, |layer| layer.description = 700);
+    image.change_label(volume.0, |label| label.description = 700);
     let block = image.page_of(volume.0);
     let mut disk = image.seal();
     let mut pool = mount(&mut disk, &mut workspace).unwrap();

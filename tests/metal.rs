@@ -28,7 +28,7 @@ mod record;
 #[path = "metal/reference.rs"]
 mod reference;
 
-use std::{fs, path::Path};
+use std::{env, fs, path::Path, process::Command};
 
 use cowl::{Attributes, FormatOptions, LayerFlags, MountOptions, Pool};
 use cowl_host::{
@@ -111,7 +111,43 @@ fn every_machine_writes_the_same_pool_and_the_host_goes_on_with_it() {
         judged(&disk, &lived);
         assert_eq!(opened(&disk, attached::judged), Ok(1), "{}: attachments", machine.name);
         goes_on_here_and_there(machine, directory, &disk);
+        println!("| {} | goes on where the host has rolled back and merged |", machine.name);
     });
+}
+
+/// The command `cowl`, on the disk of a machine.
+fn command(arguments: &[&str], disk: &Path) {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["run", "--quiet", "--package", "cowl-host", "--bin", "cowl", "--"]);
+    let (verb, rest) = arguments.split_first().expect("a verb");
+    command.arg(verb).arg(disk).args(rest).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    let output = command.output().expect("cargo runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cowl {arguments:?}: {said}{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn the_command_checks_rolls_back_and_merges_what_a_cortex_m0_has_written() {
+    let machine = &MACHINES[0];
+    if machine.is_missing() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let disk = directory.path().join("disk.img");
+    fs::write(&disk, vec![0; DISK as usize]).unwrap();
+    assert!(machine.run(directory.path(), false).contains("Lived"));
+    command(&["check", "--scrub"], &disk);
+    command(&["rollback", "log", "history", "--keep", "undone", "--no-merge"], &disk);
+    command(&["delete", "history", "--no-merge"], &disk);
+    command(&["merge"], &disk);
+    command(&["check", "--scrub"], &disk);
+    let before = opened(&disk, |pool| found(pool).unwrap());
+    assert!(before.values().any(|(name, _)| name == "undone"), "what was rolled back is kept");
+    let said = machine.run(directory.path(), false);
+    assert!(said.contains("Recovered"), "{said}");
+    marked(&disk, &before, machine.name);
+    command(&["check", "--scrub"], &disk);
+    println!("| {} | its disk was checked, rolled back and merged by the command |", machine.name);
 }
 
 /// The host rolls back and merges; the machine takes the pool back, and leaves its mark.
@@ -181,6 +217,7 @@ fn every_machine_works_on_a_pool_that_the_host_has_made() {
         assert!(said.contains("Visited"), "{}: {said}", machine.name);
         assert!(fs::read(&disk).unwrap() == visited.image, "{}: the disk is another one", machine.name);
         judged(&disk, &visited);
+        println!("| {} | works on a pool that the host has made |", machine.name);
     });
 }
 
@@ -192,7 +229,7 @@ fn a_power_cut_at_every_write_leaves_a_pool_that_recovers() {
     let lived = Reference::of_life();
     let tally = cuts::explore(&lived, &lived.log, EXACT).unwrap();
     println!(
-        "{} writes, each cut; all combinations of up to {EXACT} pending sectors, 6 beyond: {} images, {} of them worked on",
+        "| power cuts | {} writes, each cut; all combinations of up to {EXACT} pending sectors, 6 beyond: {} images, {} of them worked on |",
         tally.writes, tally.images, tally.worked_on
     );
     assert!(tally.writes > 1000 && tally.images > 10_000 && tally.attachments > 500, "{tally:?}");
@@ -203,9 +240,15 @@ fn every_machine_recovers_by_itself() {
     let lived = Reference::of_life();
     let cuts = cuts::sample(&lived, 6);
     assert_eq!(cuts.len(), 6);
+    let formatting = cuts::while_formatting(&lived);
+    assert!(formatting.iter().any(|byte| *byte != 0), "something was written");
     on_each_machine(|machine, directory| {
         let disk = directory.join("disk.img");
-        let few = if machine.is_slow() { 1 } else { cuts.len() };
+        fs::write(&disk, &formatting).unwrap();
+        let said = machine.run(directory, false);
+        assert!(said.contains("Lived"), "{} after a cut in formatting: {said}", machine.name);
+        judged(&disk, &lived);
+        let few = if machine.is_slow() { 2 } else { cuts.len() };
         for (number, image) in cuts.iter().enumerate().rev().take(few) {
             fs::write(&disk, image).unwrap();
             let before = cuts::seen(image);
@@ -214,6 +257,7 @@ fn every_machine_recovers_by_itself() {
             marked(&disk, &before, &format!("{} after cut {number}", machine.name));
             judged_sizes(&disk);
         }
+        println!("| {} | recovers by itself, after {few} cuts and one in formatting |", machine.name);
     });
 }
 

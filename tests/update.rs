@@ -217,7 +217,7 @@ fn at_every_cut_of_its_life_a_machine_boots_one_image_whole_and_every_boot_is_co
         let (once, twice) = judge_cuts(&disk.take_cuts(), step, &mut workspace);
         (judged, nested) = (judged + once, nested + twice);
     }
-    println!("{judged} states after a cut, {nested} after a second one");
+    println!("| update, on the host | {judged} states after a cut, {nested} after a second one |");
     assert!(judged > 1000 && nested > 1000, "{judged} and {nested} are too few to mean anything");
     let mut pool = mount(disk, &mut workspace).unwrap();
     let mut findings = Vec::new();
@@ -269,7 +269,7 @@ fn live(name: &str, run: &dyn Fn(&Path, &str) -> String) {
         let disk = SimDisk::from_sectors(512, sectors(&fs::read(folder.path().join("disk.img")).unwrap()));
         judge(disk, &mut workspace, &step.states[step.states.len() - 1..], step.name, cuts.len());
     }
-    println!("{name}: {judged} states after a cut, {nested} after a second one");
+    println!("| update, {name} | {judged} states after a cut, {nested} after a second one |");
     assert!(judged > 1000 && nested > 1000, "{judged} and {nested} are too few to mean anything");
     let told = ["Settled: A", "Trial(1): B", "Trial(2): B", "Trial(3): B", "WentBack: A", "Trial(1): C", "Settled: C"];
     assert_eq!(story, told);

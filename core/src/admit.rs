@@ -9,9 +9,9 @@ use crate::{
     catalog::Head,
     commit::SLACK,
     device::BlockDevice,
-    error::Error,
+    error::{Error, Object},
     store::{Outcome, Stop, Store},
-    types::Merge,
+    types::{LayerId, Merge},
 };
 
 #[cfg(feature = "async")]
@@ -53,11 +53,10 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Makes room for a change that does not fit: by a checkpoint, and for a guaranteed volume by merging what was deleted.
-    /// True if something was done and the change is to be looked at again.
-    pub(crate) fn make_room(&mut self, head: &Head, demand: &Demand) -> Outcome<bool> {
+    /// The change is to be looked at again, unless there is no room to be made.
+    pub(crate) fn make_way(&mut self, head: &Head, demand: &Demand) -> Outcome<()> {
         if self.pending.len() > 0 || self.window.taken > 0 {
-            self.checkpoint()?;
-            return Ok(true);
+            return self.checkpoint();
         }
         if head.is_guaranteed() && demand.blocks > 0 {
             let budget = self.least_merge_budget().saturating_mul(2);
@@ -65,38 +64,44 @@ impl<D: BlockDevice> Store<'_, D> {
                 (Err(Stop), Error::BudgetTooSmall { needed }) => self.merge_step(*needed)?,
                 (done, _) => done?,
             };
-            return Ok(done != Merge::Idle);
+            if done != Merge::Idle {
+                return Ok(());
+            }
         }
-        Ok(false)
+        Err(self.refused(self.missing(demand).max(1)))
     }
 
     /// Before the first change of a long write to a thin volume: is there space for all of it? Otherwise nothing is changed.
-    pub(crate) fn admit_range(&mut self, head: &Head, address: u64, count: u64) -> Outcome<()> {
-        if head.is_guaranteed() {
-            return Ok(());
-        }
-        let height = u64::from(head.height);
-        let fan = self.fan_shift();
-        let nodes =
-            |level: u8| ((address + count - 1) >> (fan * u32::from(level))) - (address >> (fan * u32::from(level))) + 1;
-        let growth: u64 = (1..=head.height).map(nodes).sum::<u64>() + height;
-        let all = Demand { blocks: count, growth, ..Demand::default() };
-        if self.missing(&all) == 0 {
+    pub(crate) fn admit_range(&mut self, id: LayerId, first: u64, last: u64) -> Outcome<()> {
+        if self.admit_at_worst(id, first, last)? {
             return Ok(());
         }
         if self.pending.len() > 0 || self.window.taken > 0 {
             self.checkpoint()?;
         }
-        let head = &self.head(crate::LayerId(head.id))?;
+        self.admit_exactly(id, first, last)
+    }
+
+    /// There is space even if nothing that the range needs is there yet.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn admit_at_worst(&mut self, id: LayerId, first: u64, last: u64) -> Outcome<bool> {
+        let head = &self.head(id)?;
+        Ok(head.is_guaranteed() || self.missing(&all_of(head, first, last, self.fan_shift())) == 0)
+    }
+
+    /// There is space, as the map tells.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn admit_exactly(&mut self, id: LayerId, first: u64, last: u64) -> Outcome<()> {
+        let head = &self.head(id)?;
         let (mut blocks, mut growth) = (0, 0);
         for level in 1..=head.height {
             let span = self.span(level);
-            for node in address / span..(address + count - 1) / span + 1 {
-                let entry = self.entry_at(head.root, head.height, level, node * span, crate::error::Object::MapNode)?;
+            for node in first / span..last / span + 1 {
+                let entry = self.entry_at(head.root, head.height, level, node * span, Object::MapNode)?;
                 growth += u64::from(!entry.is_block() || entry.birth <= self.limit_of(head, node * span));
             }
         }
-        for address in address..address + count {
+        for address in first..last + 1 {
             let entry = self.tree_entry(head, address)?;
             blocks += u64::from(!entry.is_block() || entry.birth <= self.limit_of(head, address));
         }
@@ -114,4 +119,11 @@ impl<D: BlockDevice> Store<'_, D> {
         crate::logging::event!(warn, "refused: {} more free blocks are needed", missing);
         self.stop(Error::NoSpace { missing })
     }
+}
+
+/// What it takes at worst to write the blocks from the first to the last.
+fn all_of(head: &Head, first: u64, last: u64, fan: u32) -> Demand {
+    let nodes = |level: u8| (last >> (fan * u32::from(level))) - (first >> (fan * u32::from(level))) + 1;
+    let growth = (1..=head.height).map(nodes).sum::<u64>() + u64::from(head.height);
+    Demand { blocks: last - first + 1, growth, ..Demand::default() }
 }

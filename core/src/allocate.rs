@@ -54,7 +54,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// The bitmap that has this block's bit, in the durable space map, and the block up to which the answer holds.
     fn space_leaf(&mut self, block: u64) -> Outcome<(Leaf, u64)> {
         let group = block >> self.layout.group_shift();
-        let mut entry = self.durable.space;
+        let mut entry = self.durable().space();
         for level in (0..self.layout.levels() + 1).rev() {
             let position = group >> (self.fan_shift() * level);
             let end = self.layout.space_range(level, position).1;
@@ -107,7 +107,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Blocks that can still be given out in this generation, the spares among them.
     pub(crate) fn allocatable(&self) -> u64 {
-        self.durable.free.saturating_sub(self.window.taken)
+        self.durable().free().saturating_sub(self.window.taken)
     }
 
     /// Gives out up to `most` neighbouring free blocks.
@@ -127,7 +127,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// A block for the catalog: a spare if there is one.
     pub(crate) fn allocate_catalog(&mut self) -> Outcome<u64> {
-        match self.sb.spares.pop() {
+        match self.spares.pop() {
             Some(block) => {
                 self.check_pointer(Object::Superblock, block)?;
                 self.sb.free = self.sb.free.saturating_sub(1);
@@ -139,9 +139,9 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Frees a block of the catalog: it becomes a spare if there is room.
     pub(crate) fn release_catalog(&mut self, block: u64) -> Outcome<()> {
-        if self.sb.spares.in_all() < SPARES {
+        if self.spares.in_all() < SPARES {
             self.check_pointer(Object::Catalog, block)?;
-            self.sb.spares.push_later(block);
+            self.spares.push_later(block);
             self.sb.free += 1;
             return Ok(());
         }
@@ -151,9 +151,9 @@ impl<D: BlockDevice> Store<'_, D> {
     /// Takes more spares when there are few. Costs the space map's nodes, so it is done where those are written anyway or the
     /// operation itself writes little.
     pub(crate) fn refill_spares(&mut self) -> Outcome<()> {
-        let have = self.sb.spares.in_all();
+        let have = self.spares.in_all();
         // While the pool grows, the durable map is of another shape than the layout in force.
-        if have >= SPARES_LOW || self.sb.total != self.durable.total {
+        if have >= SPARES_LOW || self.sb.total != self.durable().total() {
             return Ok(());
         }
         for _ in have..SPARES_FULL {
@@ -168,7 +168,7 @@ impl<D: BlockDevice> Store<'_, D> {
             };
             self.space_mark(block, true)?;
             self.sb.free += 1;
-            self.sb.spares.push(block);
+            self.spares.push(block);
         }
         Ok(())
     }
@@ -266,7 +266,7 @@ mod tests {
             with_pool(written, |pool| {
                 let expected = sweep(pool, 0, 1);
                 assert!(expected.is_sorted(), "from block 0 on a sweep goes upwards");
-                assert_eq!(expected.len() as u64, pool.store.durable.free - pool.store.durable.spares.len() as u64);
+                assert_eq!(expected.len() as u64, pool.store.durable().free() - pool.store.spares.len() as u64);
                 let fixed = index(pool.store.layout.fixed_in_group(1));
                 for start in [1, 40, GROUP - 1, GROUP, GROUP + fixed - 1, GROUP + fixed, GROUP + fixed + 1, TOTAL - 1] {
                     for most in [1, 7, u64::MAX] {
@@ -294,12 +294,13 @@ mod tests {
             with_pool(0, |pool| {
                 let store = &mut pool.store;
                 store.begin().unwrap();
-                while store.sb.spares.len() > have {
-                    store.sb.spares.pop();
+                while store.spares.len() > have {
+                    store.spares.pop();
                 }
-                store.durable.free = store.window.taken + allocatable;
+                let free = store.window.taken + allocatable;
+                store.saved[120..128].copy_from_slice(&free.to_le_bytes());
                 store.refill_spares().unwrap();
-                assert_eq!(store.sb.spares.len(), expected, "{have} spares, {allocatable} blocks to be had");
+                assert_eq!(store.spares.len(), expected, "{have} spares, {allocatable} blocks to be had");
                 assert_eq!(store.allocatable(), allocatable - (expected.max(have) - have) as u64);
             });
         }

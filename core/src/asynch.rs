@@ -69,6 +69,6 @@ impl<D: BlockDevice> Store<'_, D> {
         if self.building {
             self.abort();
         }
-        self.layout = self.durable.layout();
+        self.layout = self.durable().layout();
     }
 }

@@ -115,7 +115,7 @@ pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
 #[inline]
 pub(crate) fn split(bytes: &mut [u8], at: usize) -> (&mut [u8], &mut [u8]) {
     let at = at.min(bytes.len());
-    bytes.split_at_mut(at)
+    bytes.split_at_mut_checked(at).unwrap_or_default()
 }
 
 /// Bytes from the start of a slice to the next multiple of a power of two in memory.

@@ -11,7 +11,6 @@ use crate::{
     error::{Error, Object},
     format::{Entry, Layer, LayerView, RECORD_SIZE, SLOT_SIZE, height_for, height_limit},
     store::{Outcome, Stop, Store},
-    tally::Tally,
     tree::Tree,
     types::{LayerFlags, LayerId, LayerKind},
 };
@@ -39,7 +38,8 @@ pub(crate) struct Open {
     slot: Slot,
     offset: usize,
     pub(crate) layer: Layer,
-    before: Tally,
+    /// The superblock's sums have it as its page does.
+    counted: bool,
 }
 
 impl Open {
@@ -65,8 +65,9 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// The page, ready to be changed.
     fn page_mut(&mut self, page: u64) -> Outcome<Slot> {
-        while page >= self.span(self.sb.catalog_height) {
-            self.raise_catalog()?;
+        if page >= self.span(self.sb.catalog_height) {
+            // It was raised before the first record was opened.
+            return Err(self.damaged(Object::Catalog, self.sb.catalog.block));
         }
         let mut tree = Tree::catalog(self.sb.catalog_height);
         let (holder, offset) = self.descend_mut(&mut tree, page, 0)?;
@@ -245,7 +246,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.record_at((slot, offset))?;
         self.cache.pin(slot);
         let layer = self.view((slot, offset)).decode();
-        Ok(Open { slot, offset, layer, before: self.tally(&layer) })
+        Ok(Open { slot, offset, layer, counted: true })
     }
 
     /// A new record, with the next number.
@@ -256,21 +257,22 @@ impl<D: BlockDevice> Store<'_, D> {
         let slot = self.page_mut(page)?;
         self.cache.pin(slot);
         let layer = Layer { id, ..Layer::FREE };
+        let open = Open { slot, offset, layer, counted: false };
         // A page that is all zeros would be taken for one that nobody needs.
-        if let Some(bytes) = self.cache.bytes_mut(slot).get_mut(offset..) {
-            layer.encode(bytes);
-        }
-        Ok(Open { slot, offset, layer, before: Tally::default() })
+        layer.put(self.record_mut(&open));
+        Ok(open)
+    }
+
+    /// The record that is open, on its page.
+    pub(crate) fn record_mut(&mut self, open: &Open) -> &mut [u8] {
+        self.cache.bytes_mut(open.slot).get_mut(open.offset..open.offset + RECORD_SIZE).unwrap_or(&mut [])
     }
 
     /// Puts the record back, and what it changes into the superblock's sums. The root is left as the page has it.
     pub(crate) fn save(&mut self, open: &Open) {
-        let mut layer = open.layer;
-        layer.root = self.entry_in(open.slot, open.offset + Layer::ROOT);
-        if let Some(bytes) = self.cache.bytes_mut(open.slot).get_mut(open.offset..) {
-            layer.encode(bytes);
-        }
-        let (before, after) = (open.before, self.tally(&layer));
+        let before = if open.counted { self.view((open.slot, open.offset)).decode() } else { Layer::FREE };
+        let (before, after) = (self.tally(&before), self.tally(&open.layer));
+        open.layer.put(self.record_mut(open));
         let sb = &mut self.sb;
         sb.guaranteed = (sb.guaranteed + after.guaranteed).saturating_sub(before.guaranteed);
         sb.reclaimable = (sb.reclaimable + after.reclaimable).saturating_sub(before.reclaimable);
@@ -281,21 +283,20 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Sets the root of a record that is open.
-    pub(crate) fn set_root(&mut self, open: &mut Open, root: &Entry, height: u8) {
+    pub(crate) fn set_root(&mut self, open: &Open, root: &Entry) {
         let (slot, offset) = open.root_place();
         root.encode(self.cache.bytes_mut(slot), offset);
-        open.layer.height = height;
     }
 
     /// Removes a record; its page too if nothing else is on it.
-    pub(crate) fn remove(&mut self, open: &Open) -> Outcome<()> {
-        let id = open.layer.id;
-        let after = Open { layer: Layer { id: 0, ..Layer::FREE }, ..*open };
-        self.write_description(id, "", open.layer.description)?;
-        self.save(&after);
-        if let Some(bytes) = self.cache.bytes_mut(open.slot).get_mut(open.offset..open.offset + RECORD_SIZE) {
-            bytes.fill(0);
-        }
+    #[inline(never)]
+    pub(crate) fn remove(&mut self, id: u32) -> Outcome<()> {
+        let Ok(ref mut open) = self.open(id) else { return Err(Stop) };
+        let described = self.view((open.slot, open.offset)).described();
+        self.write_description(id, "", described)?;
+        open.layer = Layer::FREE;
+        self.save(open);
+        self.record_mut(open).fill(0);
         self.prune_page(self.record_place(id, 0).0)
     }
 

@@ -79,7 +79,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         if !entry.is_block() && !base {
             return Ok(());
         }
-        self.write_part(&head, address, within, sectors, Source::Zeros, false)
+        self.write_within(volume, address, within, sectors, Source::Zeros, false)
     }
 }
 
@@ -126,9 +126,7 @@ impl<D: BlockDevice> Store<'_, D> {
             if room || growth == 0 && gives_back == 0 && self.room() >= demand.items {
                 return self.note(&head, address, target, 0, growth);
             }
-            if !self.make_room(&head, &demand)? {
-                return Err(self.no_space(&demand));
-            }
+            self.make_way(&head, &demand)?;
             head = self.head(LayerId(head.id))?;
         }
     }

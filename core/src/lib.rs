@@ -119,6 +119,7 @@ mod diff;
 mod discard;
 mod error;
 pub mod format;
+mod info;
 mod layers;
 mod locate;
 mod logging;
@@ -148,9 +149,10 @@ pub use check::{Checked, Finding};
 pub use checksum::{Checksum, crc32c};
 pub use device::{BlockDevice, Counters, Counting, Geometry, NoBase, OutOfRange, Partition, RamDisk};
 pub use error::{Error, Object};
+pub use info::PoolInfo;
 pub use mkfs::FormatOptions;
 pub use mount::{Limits, MountOptions, workspace_size};
-pub use pool::{Pool, PoolInfo};
+pub use pool::Pool;
 pub use transfer::{Flushing, Reading, Writing};
 pub use types::{
     Attributes, Delta, Extent, ExtentKind, LayerFlags, LayerId, LayerInfo, LayerKind, Merge, Name, SnapshotOf, Space,

@@ -1,13 +1,14 @@
 //! Where the blocks of a layer are: the pending table first, then the tree.
 
 use crate::{
+    bytes::{put_u8, put_u32, put_u64, u8_at, u32_at, u64_at},
     catalog::Head,
     device::BlockDevice,
     error::Object,
     format::Entry,
     pending::Known,
     store::{Outcome, Store},
-    types::{LayerFlags, LayerId},
+    types::{LayerFlags, LayerId, LayerKind},
 };
 
 #[cfg(feature = "async")]
@@ -33,7 +34,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// What reading and writing needs to know of a live layer.
     pub(crate) fn head(&mut self, id: LayerId) -> Outcome<Head> {
         if let Some(head) = self.heads.find(id.0) {
-            return Ok(*head);
+            return Ok(head);
         }
         let layer = self.live_layer(id.0)?;
         let head = Head {
@@ -167,32 +168,67 @@ fn continues(first: &Entry, count: u64, entry: &Entry) -> bool {
     }
 }
 
-/// Layers in use, as the catalog has them: the last few that were asked for.
-#[derive(Default)]
-pub(crate) struct Heads {
-    kept: [Option<Head>; 4],
+/// Layers in use, as the catalog has them: the last few that were asked for. Layer 0 is none.
+pub(crate) struct Heads<'w> {
+    kept: &'w mut [[u8; Head::SIZE]],
     /// The one that goes next.
     oldest: usize,
 }
 
-impl Heads {
-    pub(crate) fn find(&self, id: u32) -> Option<&Head> {
-        self.kept.iter().flatten().find(|head| head.id == id)
+impl<'w> Heads<'w> {
+    /// Bytes of the workspace for them.
+    pub(crate) const MEMORY: usize = 4 * Head::SIZE;
+
+    pub(crate) fn new(memory: &'w mut [u8]) -> Self {
+        let mut heads = Self { kept: memory.as_chunks_mut().0, oldest: 0 };
+        heads.clear();
+        heads
+    }
+
+    pub(crate) fn find(&self, id: u32) -> Option<Head> {
+        self.kept.iter().find(|kept| u32_at(*kept, 0) == id).map(Head::take)
     }
 
     pub(crate) fn keep(&mut self, head: &Head) {
-        if let Some(place) = self.kept.get_mut(self.oldest) {
-            *place = Some(*head);
+        if let Some(kept) = self.kept.get_mut(self.oldest) {
+            head.put(kept);
         }
-        self.oldest = (self.oldest + 1) % self.kept.len();
+        self.oldest = if self.oldest + 1 < self.kept.len() { self.oldest + 1 } else { 0 };
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        self.kept.fill([0; Head::SIZE]);
+        self.oldest = 0;
     }
 }
 
 impl Head {
+    const SIZE: usize = 48;
+
+    fn put(&self, bytes: &mut [u8; Self::SIZE]) {
+        put_u32(bytes, 0, self.id);
+        put_u32(bytes, 4, self.flags.bits());
+        put_u32(bytes, 8, self.parent);
+        put_u32(bytes, 12, self.parent_epoch);
+        self.root.encode(bytes, 16);
+        put_u64(bytes, 32, self.sectors);
+        put_u8(bytes, 40, self.height);
+        put_u8(bytes, 41, self.kind.number());
+    }
+
+    fn take(bytes: &[u8; Self::SIZE]) -> Self {
+        Self {
+            id: u32_at(bytes, 0),
+            flags: LayerFlags::from_bits_retain(u32_at(bytes, 4)),
+            parent: u32_at(bytes, 8),
+            parent_epoch: u32_at(bytes, 12),
+            root: Entry::decode(bytes, 16),
+            sectors: u64_at(bytes, 32),
+            height: u8_at(bytes, 40),
+            kind: LayerKind::of_number(u8_at(bytes, 41)),
+        }
+    }
+
     pub(crate) fn has_integrity(&self) -> bool {
         self.flags.contains(LayerFlags::INTEGRITY)
     }

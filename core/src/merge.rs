@@ -180,6 +180,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(true)
     }
 
+    #[inline(never)]
     fn merge_into_child(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge> {
         let child = if layer.children == 1 { Some(self.layer(layer.child_xor)?.decode()) } else { None };
         if child.is_some_and(|child| child.height < layer.height || child.parent != layer.id) || layer.children > 1 {
@@ -217,8 +218,7 @@ impl<D: BlockDevice> Store<'_, D> {
             })?;
         }
         self.exchange_child(layer.parent, layer.id, heir)?;
-        let open = self.open(layer.id)?;
-        self.remove(&open)?;
+        self.remove(layer.id)?;
         self.sb.merge = MergeState::default();
         self.sb.hint = 0;
         if child.is_some_and(Layer::is_deleted) {
@@ -245,6 +245,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Goes down to the front, frees or skips what is there, and frees the nodes that the front has left behind.
+    #[inline(never)]
     fn merge_subtree(
         &mut self,
         layer: &Layer,

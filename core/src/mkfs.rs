@@ -9,10 +9,10 @@ use crate::{
     device::{BlockDevice, Geometry},
     error::Error,
     format::{
-        BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, SUPERBLOCKS, SpaceEntry, Spares, Superblock,
-        VERSION,
+        BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, SUPERBLOCKS, SpaceEntry, Spares, State,
+        Superblock, SuperblockView, VERSION,
     },
-    mount::{alignment_within, needed_for, read_superblocks},
+    mount::{alignment_within, divide, needed_for, read_superblocks},
     pool::Result,
     store::{Outcome, Store},
 };
@@ -66,12 +66,14 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         }
         let sb = plan(&geometry, options, base)?;
         let block_size = index(u64::from(options.block_size));
-        let needed = needed_for(&sb);
-        if workspace.len() < needed {
+        let (workspace, saved) = divide(workspace)?;
+        sb.put(saved);
+        let needed = needed_for(SuperblockView(saved));
+        if workspace.len() + Superblock::FIELDS < needed {
             return Err(Error::WorkspaceTooSmall { needed });
         }
         if !options.force {
-            match read_superblocks(&mut device, workspace, options.checksum) {
+            match read_superblocks(&mut device, workspace, saved, options.checksum) {
                 Err(Error::NotAPool) => {}
                 Err(error @ (Error::Device(_) | Error::BadParameter(_) | Error::WorkspaceTooSmall { .. })) => {
                     return Err(error);
@@ -79,8 +81,9 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 _ => return Err(Error::HoldsPool),
             }
         }
-        let alignment = alignment_within(&geometry, 1, workspace, &sb, needed)?;
-        let mut store = Self::new(device, workspace, &sb, options.checksum, alignment);
+        sb.put(saved);
+        let alignment = alignment_within(&geometry, 1, workspace, SuperblockView(saved))?;
+        let mut store = Self::new(device, workspace, saved, options.checksum, alignment);
         let done = store.make_empty(block_size);
         store.answer(done)
     }
@@ -157,32 +160,34 @@ fn plan<E>(
     let mut sb = Superblock {
         version: VERSION,
         uuid: options.uuid,
-        generation: 1,
         compatible: 0,
         read_only_compatible: 0,
         incompatible: 0,
         block_shift: shift_of(block_size),
         sector_shift: shift_of(geometry.sector_size),
         unit_shift: shift_of(unit),
-        total,
         journal_units: options.journal_units,
         pending: options.pending,
-        epoch: 1,
-        next_layer: 1,
-        space: SpaceEntry::default(),
-        catalog: Entry::EMPTY,
-        catalog_height: 0,
-        max_height: 1,
-        free: 0,
-        guaranteed: 0,
-        reclaimable: 0,
-        cursor: 0,
-        merge: MergeState::default(),
-        hint: 0,
-        layers: 0,
-        deleted: 0,
-        staged: 0,
         base,
+        state: State {
+            generation: 1,
+            total,
+            epoch: 1,
+            next_layer: 1,
+            space: SpaceEntry::default(),
+            catalog: Entry::EMPTY,
+            catalog_height: 0,
+            max_height: 1,
+            free: 0,
+            guaranteed: 0,
+            reclaimable: 0,
+            cursor: 0,
+            merge: MergeState::default(),
+            hint: 0,
+            layers: 0,
+            deleted: 0,
+            staged: 0,
+        },
         spares: Spares::default(),
     };
     let least = fixed + u64::from(options.pending) * 3 + 80;

@@ -7,12 +7,15 @@
 use core::cmp::Ordering;
 
 use crate::{
-    bytes::{Power, index, padding, split, wide},
+    bytes::{Power, copy, index, padding, split, wide},
     cache::Cache,
     checksum::{Checksum, crc32c},
     device::{BlockDevice, Geometry},
     error::{Error, Object},
-    format::{BaseIdentity, MAGIC, SUPERBLOCK_SIZE, SUPERBLOCKS, Superblock, VERSION, height_for, height_limit},
+    format::{
+        BaseIdentity, MAGIC, SUPERBLOCK_SIZE, SUPERBLOCKS, Spares, Superblock, SuperblockView, VERSION, height_for,
+        height_limit,
+    },
     locate::Heads,
     logging::event,
     mkfs::FormatOptions,
@@ -63,13 +66,17 @@ impl Limits {
     }
 }
 
-/// Bytes of the smallest workspace for a pool within these limits. More makes the pool faster.
+/// Bytes of the smallest workspace for a pool within these limits; 0 for a block size that no pool can have. More makes the pool faster.
 pub const fn workspace_size(block_size: u32, limits: Limits) -> usize {
+    if !block_size.is_power_of_two() || block_size < 512 || block_size > 65_536 {
+        return 0;
+    }
     let shift = block_size.trailing_zeros();
     let fan = shift - 4;
     let map = levels(limits.volume_blocks, fan);
-    let space = levels(limits.pool_blocks.div_ceil(8 * block_size as u64), fan) + 1;
-    let catalog = levels((limits.layers as u64 + 1) * 1024 / block_size as u64 + 1, fan) + 1;
+    let groups = (limits.pool_blocks >> (shift + 3)) + (limits.pool_blocks % (8 * block_size as u64) != 0) as u64;
+    let space = levels(groups, fan) + 1;
+    let catalog = levels((((limits.layers as u64 + 1) * 1024) >> shift) + 1, fan) + 1;
     bytes_for(block_size as usize, limits.pending as usize, if map == 0 { 1 } else { map }, space, catalog)
 }
 
@@ -82,10 +89,13 @@ const fn levels(items: u64, fan: u32) -> usize {
     levels as usize
 }
 
+/// Bytes of a workspace, beside a superblock's fields, for what has the same size in all pools.
+const FIXED: usize = Spares::MEMORY + Heads::MEMORY + Window::MEMORY;
+
 /// A path of each tree has to be in memory at once, two maps' in a merge; one block more is scratch.
 const fn bytes_for(block_size: usize, pending: usize, map: usize, space: usize, catalog: usize) -> usize {
     let slots = map + catalog + space + 2;
-    pending * PENDING_ITEM + block_size + Cache::memory_for(slots, block_size)
+    pending * PENDING_ITEM + Superblock::FIELDS + FIXED + block_size + Cache::memory_for(slots, block_size)
 }
 
 impl<'w, D: BlockDevice> Store<'w, D> {
@@ -96,29 +106,34 @@ impl<'w, D: BlockDevice> Store<'w, D> {
     pub(crate) fn new(
         device: D,
         workspace: &'w mut [u8],
-        sb: &Superblock,
+        saved: &'w mut Saved,
         checksum: Checksum,
         alignment: usize,
     ) -> Self {
-        let block_size = 1usize << sb.block_shift.min(16);
-        let table = index(u64::from(sb.pending)) * PENDING_ITEM;
+        let sb = SuperblockView(saved);
+        let block_size = 1usize << sb.block_shift().min(16);
+        let table = index(u64::from(sb.pending())) * PENDING_ITEM;
         let skip = padding(workspace, alignment);
         let (_, workspace) = split(workspace, skip);
         let (scratch, workspace) = split(workspace, block_size);
-        let cache = workspace.len().saturating_sub(table);
-        let (cache, table) = split(workspace, cache);
+        let cache = workspace.len().saturating_sub(table + FIXED);
+        let (cache, rest) = split(workspace, cache);
+        let (rest, table) = split(rest, FIXED);
+        let (spare, rest) = split(rest, Spares::MEMORY);
+        let mut spares = Spares::new(spare);
+        spares.take(saved);
+        let (heads, extents) = split(rest, Heads::MEMORY);
         let layout = sb.layout();
         Self {
             device,
             cache: Cache::new(cache, block_size),
             pending: Pending::new(table),
             scratch,
-            window: Window::default(),
+            window: Window::new(extents),
             checksum,
-            durable: *sb,
             layout,
-            spb: Power::of_two(u32::from(sb.block_shift.saturating_sub(sb.sector_shift))),
-            sector_size: 1 << sb.sector_shift,
+            spb: Power::of_two(u32::from(sb.block_shift().saturating_sub(sb.sector_shift()))),
+            sector_size: 1 << sb.sector_shift(),
             alignment,
             building: false,
             sequence: 1,
@@ -127,36 +142,40 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             fresh: true,
             poisoned: false,
             read_only: false,
-            mounted: crate::bytes::u32_at(&sb.generation.to_le_bytes(), 0),
+            mounted: crate::bytes::u32_at(&sb.generation().to_le_bytes(), 0),
             growth: 0,
             reserve_used: 0,
             held: crate::transfer::Held::default(),
             failure: Error::NotAPool,
             #[cfg(feature = "async")]
             entered: None,
-            heads: Heads::default(),
+            heads: Heads::new(heads),
             began: (0, 0),
             stats: Stats::default(),
-            sb: *sb,
+            sb: sb.state(),
+            spares,
+            saved,
         }
     }
 
-    /// The superblock of the pool on the device, and what the buffers in the workspace must be aligned to.
+    /// Keeps the superblock of the pool on the device, and says what the buffers in the workspace must be aligned to.
+    // Apart, so that what it takes on the stack is gone when the store is there.
+    #[inline(never)]
     pub(crate) fn look(
         device: &mut D,
         workspace: &mut [u8],
+        saved: &mut Saved,
         options: &MountOptions,
         base_alignment: u32,
-    ) -> Result<(Superblock, usize), D> {
+    ) -> Result<usize, D> {
         let geometry = device.geometry();
         if !geometry.read_only {
             device.flush().map_err(Error::Device)?;
         }
-        let sb = read_superblocks(device, workspace, options.checksum)?;
-        check_superblock(&sb, &geometry, options.read_only || geometry.read_only)?;
-        let needed = needed_for(&sb);
-        let alignment = alignment_within(&geometry, base_alignment, workspace, &sb, needed)?;
-        Ok((sb, alignment))
+        read_superblocks(device, workspace, saved, options.checksum)?;
+        let sb = SuperblockView(saved);
+        check_superblock(sb, &geometry, options.read_only || geometry.read_only)?;
+        alignment_within(&geometry, base_alignment, workspace, sb)
     }
 
     /// Takes in the journal of the pool, which is the one on this base.
@@ -175,7 +194,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             self.sb.free,
             self.read_only
         );
-        if self.sb.base == base { Ok(()) } else { Err(Error::WrongBase) }
+        if self.durable().base() == base { Ok(()) } else { Err(Error::WrongBase) }
     }
 }
 
@@ -184,15 +203,14 @@ pub(crate) fn alignment_within<E>(
     geometry: &Geometry,
     base_alignment: u32,
     workspace: &[u8],
-    sb: &Superblock,
-    needed: usize,
+    sb: SuperblockView<'_>,
 ) -> core::result::Result<usize, Error<E>> {
     let alignment = alignment_of(geometry)?.max(index(u64::from(base_alignment)));
-    if alignment > 1usize << sb.block_shift {
+    if alignment > 1usize << sb.block_shift() {
         return Err(Error::BadParameter("a device wants its buffers aligned to more than the size of a block"));
     }
-    let needed = needed.saturating_add(padding(workspace, alignment));
-    if workspace.len() < needed { Err(Error::WorkspaceTooSmall { needed }) } else { Ok(alignment) }
+    let needed = needed_for(sb).saturating_add(padding(workspace, alignment));
+    if workspace.len() + Superblock::FIELDS < needed { Err(Error::WorkspaceTooSmall { needed }) } else { Ok(alignment) }
 }
 
 /// What a device wants of its buffers in memory.
@@ -211,28 +229,39 @@ fn sector_of<E>(geometry: &Geometry) -> core::result::Result<usize, Error<E>> {
     }
 }
 
-/// The newest superblock, read into the start of the workspace (M2).
+/// The fields of a superblock in memory, at the end of the workspace.
+pub(crate) type Saved = [u8; Superblock::FIELDS];
+
+/// Takes the place for the fields of a superblock off the workspace.
+pub(crate) fn divide<'w, E>(workspace: &'w mut [u8]) -> core::result::Result<(&'w mut [u8], &'w mut Saved), Error<E>> {
+    // What one more sector needs is said when the sector's size is known.
+    workspace.split_last_chunk_mut().ok_or(Error::WorkspaceTooSmall { needed: Superblock::FIELDS + SUPERBLOCK_SIZE })
+}
+
+/// Reads the superblocks into the start of the workspace and keeps the newest (M2).
 pub(crate) fn read_superblocks<D: BlockDevice>(
     device: &mut D,
     workspace: &mut [u8],
+    saved: &mut Saved,
     checksum: Checksum,
-) -> Result<Superblock, D> {
+) -> Result<(), D> {
     let geometry = device.geometry();
     let sector = sector_of(&geometry)?;
     let length = sector.max(SUPERBLOCK_SIZE);
     let skip = padding(workspace, alignment_of(&geometry)?);
     let buffer = workspace.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
-    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
+    let needed = length.saturating_add(skip).saturating_add(Superblock::FIELDS);
+    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed })?;
     let sectors = Power::of_two(geometry.sector_size.trailing_zeros());
-    let mut newest: Option<Superblock> = None;
+    // Its generation, and how its blocks are numbered.
+    let mut newest: Option<(u64, u32)> = None;
     let mut copies = 0;
     let mut traces = false;
     let mut failure = None;
     // Block sizes to try: the one that a valid slot names, or all of them while none is known.
     for shift in 9..=16u32 {
         for slot in 0..SUPERBLOCKS {
-            let known = newest.as_ref().map(|sb| u32::from(sb.block_shift));
-            if known.is_some_and(|known| known != shift) || slot == 0 && shift > 9 {
+            if newest.is_some_and(|(_, known)| known != shift) || slot == 0 && shift > 9 {
                 continue;
             }
             let at = (slot << shift) / sectors;
@@ -246,20 +275,23 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
             traces |= buffer.starts_with(MAGIC);
             let found = Superblock::look(buffer, checksum);
             let found = found.filter(|(_, block_shift)| slot == 0 || u32::from(*block_shift) == shift);
-            let Some((generation, _)) = found else { continue };
-            match newest.as_ref().map_or(Ordering::Less, |sb| sb.generation.cmp(&generation)) {
-                Ordering::Less => (newest, copies) = (Superblock::decode(buffer, checksum), 1),
+            let Some((generation, block_shift)) = found else { continue };
+            match newest.map_or(Ordering::Less, |(newest, _)| newest.cmp(&generation)) {
+                Ordering::Less => {
+                    (newest, copies) = (Some((generation, u32::from(block_shift))), 1);
+                    copy(saved, buffer);
+                }
                 Ordering::Equal => copies += 1,
                 Ordering::Greater => {}
             }
         }
     }
     match (newest, failure) {
-        (Some(sb), _) => {
+        (Some((generation, _)), _) => {
             if copies < 2 {
-                event!(warn, "one copy of the superblock of generation {} cannot be read", sb.generation);
+                event!(warn, "one copy of the superblock of generation {} cannot be read", generation);
             }
-            Ok(sb)
+            Ok(())
         }
         (None, Some(error)) => Err(Error::Device(error)),
         (None, None) if traces => Err(damaged(Object::Superblock, 0)),
@@ -268,41 +300,45 @@ pub(crate) fn read_superblocks<D: BlockDevice>(
 }
 
 /// Everything that later arithmetic relies on.
-fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) -> core::result::Result<(), Error<E>> {
-    let (major, minor) = sb.version;
+fn check_superblock<E>(
+    view: SuperblockView<'_>,
+    geometry: &Geometry,
+    read_only: bool,
+) -> core::result::Result<(), Error<E>> {
+    let (major, minor) = view.version();
     if major != VERSION.0 {
         return Err(Error::UnsupportedVersion { major, minor });
     }
-    let unknown = sb.incompatible | if read_only { 0 } else { sb.read_only_compatible };
+    let unknown = view.incompatible() | if read_only { 0 } else { view.read_only_compatible() };
     if unknown != 0 {
         return Err(Error::UnsupportedFeatures { bits: unknown });
     }
     let damage = || damaged(Object::Superblock, 0);
-    let shifts = (9..=16).contains(&sb.block_shift) && sb.unit_shift <= sb.block_shift && sb.unit_shift >= 9;
-    if !shifts || sb.pending < 2 || sb.pending > 1 << 20 || sb.journal_units < 3 || sb.journal_units > 1 << 20 {
+    let (block_shift, sector_shift, unit_shift) = (view.block_shift(), view.sector_shift(), view.unit_shift());
+    let shifts = (9..=16).contains(&block_shift) && (9..=block_shift).contains(&unit_shift);
+    let counts = (2..=1 << 20).contains(&view.pending()) && (3..=1 << 20).contains(&view.journal_units());
+    if !shifts || !counts || sector_shift > unit_shift {
         return Err(damage());
     }
-    if sb.sector_shift > sb.unit_shift {
-        return Err(damage());
-    }
-    let pool = 1u32 << sb.sector_shift;
+    let pool = 1u32 << sector_shift;
     if geometry.sector_size != pool {
         return Err(Error::WrongSectorSize { pool, device: geometry.sector_size });
     }
-    let spb = Power::of_two(u32::from(sb.block_shift - sb.sector_shift));
+    let spb = Power::of_two(u32::from(block_shift - sector_shift));
+    let sb = view.state();
     if sb.total > 1 << 48 || sb.total == 0 || sb.cursor >= sb.total {
         return Err(damage());
     }
     if geometry.sectors / spb < sb.total {
         return Err(Error::DeviceTooSmall { needed: sb.total * spb, actual: geometry.sectors });
     }
-    let limit = height_limit(u32::from(sb.block_shift) - 4);
+    let limit = height_limit(u32::from(block_shift) - 4);
     let heights = sb.catalog_height <= limit.min(8) && (1..=limit).contains(&sb.max_height);
-    let layout = sb.layout();
+    let layout = view.layout();
     let fits = layout.fixed_in_group(0) < sb.total && layout.fixed_in_group(0) < 1 << layout.group_shift();
     let counts = sb.free <= sb.total && sb.epoch > 0 && sb.next_layer > 0 && layout.usable_total() == sb.total;
     // A slot of the catalog is a part of a block or several of them.
-    let slots = sb.total << (sb.block_shift - 9);
+    let slots = sb.total << (block_shift - 9);
     let sums = sb.guaranteed <= sb.total && sb.reclaimable <= sb.total && u64::from(sb.layers) <= slots;
     if heights && fits && counts && sums && sb.deleted <= sb.layers && sb.staged <= sb.layers {
         Ok(())
@@ -312,12 +348,13 @@ fn check_superblock<E>(sb: &Superblock, geometry: &Geometry, read_only: bool) ->
 }
 
 /// The smallest workspace for this pool as it is.
-pub(crate) fn needed_for(sb: &Superblock) -> usize {
-    let shift = u32::from(sb.block_shift);
+pub(crate) fn needed_for(view: SuperblockView<'_>) -> usize {
+    let shift = u32::from(view.block_shift());
+    let sb = view.state();
     let groups = Power::of_two(shift + 3).ceil(sb.total);
     let space = usize::from(height_for(groups, shift - 4)) + 1 - usize::from(groups <= 1);
     let catalog = usize::from(sb.catalog_height) + 1;
-    bytes_for(1 << shift, index(u64::from(sb.pending)), usize::from(sb.max_height), space, catalog.max(2))
+    bytes_for(1 << shift, index(u64::from(view.pending())), usize::from(sb.max_height), space, catalog.max(2))
 }
 
 /// Sectors of a base device that its fingerprint covers.

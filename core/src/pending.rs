@@ -98,6 +98,11 @@ impl<'w> Pending<'w> {
         })
     }
 
+    /// The layer that the item at this place in order is about.
+    pub(crate) fn layer_of(&self, i: usize) -> Option<u32> {
+        (i < self.length).then(|| self.key(i).0)
+    }
+
     pub(crate) fn set(&mut self, i: usize, item: &Item) {
         let bytes = &mut [0; ITEM];
         item.record.encode(bytes, 0);

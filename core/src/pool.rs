@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     format::BaseIdentity,
     mkfs::FormatOptions,
-    mount::{MountOptions, identify},
+    mount::{MountOptions, divide, identify},
     store::{Outcome, Store},
     types::{Merge, Space, Stats},
 };
@@ -23,50 +23,6 @@ pub(crate) mod asynch;
 pub struct Pool<'w, D: BlockDevice, B = NoBase<<D as BlockDevice>::Error>> {
     pub(crate) store: Store<'w, D>,
     pub(crate) base: B,
-}
-
-/// What a pool says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct PoolInfo {
-    /// Format version, major and minor.
-    pub version: (u16, u16),
-    /// The pool's identifier.
-    pub uuid: [u8; 16],
-    /// Bytes in a block.
-    pub block_size: u32,
-    /// Bytes in a sector.
-    pub sector_size: u32,
-    /// Bytes in a journal unit.
-    pub unit_size: u32,
-    /// Units of the journal.
-    pub journal_units: u32,
-    /// Records of the pending table.
-    pub pending: u32,
-    /// Records that are pending now.
-    pub pending_used: u32,
-    /// Checkpoints in the pool's life.
-    pub generation: u64,
-    /// The epoch in which entries are being written.
-    pub epoch: u32,
-    /// The next layer's number.
-    pub next_layer: u32,
-    /// Layer records, deleted ones and attachments among them.
-    pub layers: u32,
-    /// Deleted layers that wait for merge.
-    pub deleted: u32,
-    /// Staged attachments.
-    pub staged: u32,
-    /// Sectors of the base device; 0 if there is none.
-    pub base_sectors: u64,
-    /// Levels of the highest map, of the catalog, of the space map.
-    pub heights: (u8, u8, u8),
-    /// The layer that is being merged, and the first address that is still to do.
-    pub merging: Option<(u32, u64)>,
-    /// Changes are refused.
-    pub read_only: bool,
-    /// An earlier write failed.
-    pub poisoned: bool,
 }
 
 /// The result of a call: the error carries the device's.
@@ -93,10 +49,10 @@ impl<'w, D: BlockDevice> Pool<'w, D> {
     /// # Power loss
     /// Nothing is written: as before.
     pub fn mount(mut device: D, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
-        let (sb, alignment) = Store::look(&mut device, workspace, options, 1)?;
-        let mut store = Store::new(device, workspace, &sb, options.checksum, alignment);
-        store.take_in(options, BaseIdentity::default())?;
-        Ok(Self { store, base: NoBase::new() })
+        let (workspace, saved) = divide(workspace)?;
+        let alignment = Store::look(&mut device, workspace, saved, options, 1)?;
+        let store = Store::new(device, workspace, saved, options.checksum, alignment);
+        Self::recovered(Self { store, base: NoBase::new() }, options, BaseIdentity::default())
     }
 }
 
@@ -127,10 +83,22 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
         options: &MountOptions,
     ) -> Result<Self, D> {
         let identity = identify(&mut base, workspace, device.geometry().sector_size, options.checksum)?;
-        let (sb, alignment) = Store::look(&mut device, workspace, options, base.geometry().alignment)?;
-        let mut store = Store::new(device, workspace, &sb, options.checksum, alignment);
-        store.take_in(options, identity)?;
-        Ok(Self { store, base })
+        let (workspace, saved) = divide(workspace)?;
+        let alignment = Store::look(&mut device, workspace, saved, options, base.geometry().alignment)?;
+        let store = Store::new(device, workspace, saved, options.checksum, alignment);
+        Self::recovered(Self { store, base }, options, identity)
+    }
+
+    /// Takes in the journal of the pool, which is the one on this base.
+    // Made where it is returned, so that it is on the stack once.
+    fn recovered(pool: Self, options: &MountOptions, base: BaseIdentity) -> Result<Self, D> {
+        let mut mounted = Ok(pool);
+        if let Ok(pool) = &mut mounted {
+            if let Err(error) = pool.store.take_in(options, base) {
+                mounted = Err(error);
+            }
+        }
+        mounted
     }
 
     /// Ends the mount: whatever is pending goes into the trees, so that the next mount finds an empty journal.
@@ -214,43 +182,16 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
         let used = wide(pending.filter(|item| item.record.entry.is_block()).count());
         Space {
             total: store.layout.total,
-            free: store.durable.free.saturating_sub(used),
-            guaranteed: store.durable.guaranteed.saturating_sub(store.reserve_used),
+            free: store.durable().free().saturating_sub(used),
+            guaranteed: store.durable().guaranteed().saturating_sub(store.reserve_used),
             reserve: store.reserve(),
-            reclaimable: store.durable.reclaimable,
+            reclaimable: store.durable().reclaimable(),
         }
     }
 
     /// Counts of what was done since the mount.
     pub fn stats(&self) -> Stats {
         self.store.stats
-    }
-
-    /// What the pool says of itself.
-    pub fn info(&self) -> PoolInfo {
-        let (store, sb) = (&self.store, &self.store.durable);
-        let merging = sb.merge.mode != crate::format::MergeMode::None;
-        PoolInfo {
-            version: sb.version,
-            uuid: sb.uuid,
-            block_size: 1 << store.layout.block_shift,
-            sector_size: u32::try_from(store.sector_size).unwrap_or(0),
-            unit_size: 1 << sb.unit_shift,
-            journal_units: sb.journal_units,
-            pending: sb.pending,
-            pending_used: u32::try_from(store.pending.len()).unwrap_or(0),
-            generation: sb.generation,
-            epoch: sb.epoch,
-            next_layer: sb.next_layer,
-            layers: sb.layers,
-            deleted: sb.deleted,
-            staged: sb.staged,
-            base_sectors: sb.base.sectors,
-            heights: (sb.max_height, sb.catalog_height, u8::try_from(store.layout.levels()).unwrap_or(0)),
-            merging: merging.then_some((sb.merge.layer, sb.merge.front)),
-            read_only: store.read_only,
-            poisoned: store.poisoned,
-        }
     }
 
     /// The checksum in use.
@@ -377,7 +318,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Sectors of a physical unit.
     pub(crate) fn unit(&self) -> Power {
-        Power::of_two(u32::from(self.sb.unit_shift.saturating_sub(self.sb.sector_shift)))
+        Power::of_two(u32::from(self.durable().unit_shift().saturating_sub(self.durable().sector_shift())))
     }
 
     /// Bytes of so many sectors.

@@ -93,7 +93,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 
     /// The base device's content, zeros behind its end; through the scratch buffer for memory that a device cannot take.
     pub(crate) fn read_base(&mut self, sector: u64, buffer: &mut [u8]) -> Outcome<()> {
-        let there = self.store.sb.base.sectors.saturating_sub(sector);
+        let there = self.store.durable().base().sectors.saturating_sub(sector);
         let bytes = self.store.bytes_of(there).min(buffer.len());
         let (from_base, rest) = split(buffer, bytes);
         rest.fill(0);
@@ -154,7 +154,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
 impl<D: BlockDevice> Store<'_, D> {
     /// Sectors of the base device that show through a layer: none through an attachment.
     pub(crate) fn base_sectors(&self, head: &Head) -> u64 {
-        if head.kind == LayerKind::Attachment { 0 } else { self.sb.base.sectors }
+        if head.kind == LayerKind::Attachment { 0 } else { self.durable().base().sectors }
     }
 
     /// The extent of a layer that begins at `sector`.

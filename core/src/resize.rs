@@ -12,8 +12,8 @@ use crate::{
     error::Error,
     format::{Entry, MergeMode},
     pool::{Pool, Result},
-    store::{Outcome, Store},
-    types::{Attributes, LayerFlags, LayerId, LayerKind, Name},
+    store::{Outcome, Stop, Store},
+    types::{LayerFlags, LayerId, LayerKind},
     write::Source,
 };
 
@@ -61,55 +61,44 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             return Ok(());
         }
         let shared = sectors % self.store.unit() != 0;
-        self.write_part(&head, address, within, spb.get() - within, Source::Zeros, shared)
+        self.write_within(volume, address, within, spb.get() - within, Source::Zeros, shared)
     }
 }
 
 impl<D: BlockDevice> Store<'_, D> {
     #[inline(never)]
     fn resize_body(&mut self, volume: LayerId, sectors: u64) -> Outcome<()> {
-        let layer = self.live(volume, LayerKind::Volume)?.decode();
+        let layer = self.live(volume, LayerKind::Volume)?;
+        let (parent, parent_epoch, created) = (layer.parent(), layer.parent_epoch(), layer.created());
+        let (held, owned) = (layer.sectors(), layer.data() + layer.nodes());
         let blocks = self.spb.ceil(sectors);
-        if sectors < layer.sectors {
+        if sectors < held {
             let free = self.sb.free;
-            let limit = self.limit_for(layer.parent, layer.parent_epoch, blocks);
+            let limit = self.limit_for(parent, parent_epoch, blocks);
             self.expect_layers(1)?;
-            let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == layer.parent;
-            if layer.data + layer.nodes > 0 || merging {
-                let attributes = Attributes { time: layer.created, ..Attributes::default() };
-                let mut old = self.new_anonymous(&attributes)?;
-                old.layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
-                let epoch = self.close_epoch()?;
-                self.sb.hint = old.layer.id;
-                self.put_below(volume.0, old, epoch)?;
+            let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == parent;
+            if owned > 0 || merging {
+                self.forget(volume.0, created)?;
             }
-            let mut open = self.open(volume.0)?;
-            let copies = self.cut(&mut open, blocks, limit)?;
+            let Ok(ref mut open) = self.open(volume.0) else { return Err(Stop) };
+            let copies = self.cut(open, blocks, limit)?;
             open.layer.sectors = sectors;
-            self.save(&open);
+            self.save(open);
             if copies > 0 && !open.layer.flags.contains(LayerFlags::GUARANTEED) {
                 // No merge gives them back.
                 self.check_free(free.saturating_sub(copies.into()))?;
             }
             return self.check_promises();
         }
-        let mut open = self.open(volume.0)?;
+        let Ok(ref mut open) = self.open(volume.0) else { return Err(Stop) };
         let height = self.height_of(sectors);
         while open.layer.height < height {
-            self.raise_map(&mut open)?;
+            self.raise_map(open)?;
         }
         open.layer.sectors = sectors;
         self.sb.max_height = self.sb.max_height.max(open.layer.height);
-        self.save(&open);
+        self.save(open);
         self.check_room()
-    }
-
-    fn new_anonymous(&mut self, attributes: &Attributes<'_>) -> Outcome<Open> {
-        let mut open = self.open_new()?;
-        open.layer.kind = LayerKind::Snapshot;
-        open.layer.name = Name::NONE;
-        open.layer.created = attributes.time;
-        Ok(open)
     }
 
     /// Puts a node on top of a map.
@@ -118,8 +107,8 @@ impl<D: BlockDevice> Store<'_, D> {
         // The checksum of the old root must be known.
         self.clean_all(true)?;
         let old = self.held_entry(slot, offset);
-        let height = open.layer.height + 1;
-        self.set_root(open, &Entry::EMPTY, height);
+        open.layer.height += 1;
+        self.set_root(open, &Entry::EMPTY);
         if old.is_empty() {
             return Ok(());
         }

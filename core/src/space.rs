@@ -102,25 +102,25 @@ impl<D: BlockDevice> Store<'_, D> {
         self.check_pointer(Object::SpaceMap, block)?;
         let group = block >> self.layout.group_shift();
         let levels = self.layout.levels();
-        let (mut parent, mut offset) = (SPACE_ROOT, 0);
-        let mut path: heapless::Vec<(Slot, usize), 12> = heapless::Vec::new();
+        let (mut node, mut offset) = (SPACE_ROOT, 0);
         for level in (0..levels + 1).rev() {
             let position = group >> (self.fan_shift() * level);
-            let slot = self.space_node_mut(parent, offset, level, position)?;
-            let _ = path.push((parent, offset));
-            self.pin(slot);
-            (parent, offset) = (slot, self.space_child_offset(group, level));
+            node = self.space_node_mut(node, offset, level, position)?;
+            self.pin(node);
+            offset = self.space_child_offset(group, level);
         }
-        let result = self.flip(parent, block, used);
-        for &(holder, offset) in &path {
+        let result = self.flip(node, block, used);
+        // Up again: they are all dirty now, and a dirty node knows where its entry is.
+        while node < self.cache.slots() {
+            let (holder, offset) = self.cache.parent(node);
             if result.is_ok() {
                 let mut entry = self.space_entry(holder, offset);
                 entry.free = if used { entry.free.saturating_sub(1) } else { entry.free + 1 };
                 self.set_space_entry(holder, offset, &entry);
             }
-            self.unpin(holder);
+            self.unpin(node);
+            node = holder;
         }
-        self.unpin(parent);
         result?;
         self.sb.free = if used { self.sb.free.saturating_sub(1) } else { self.sb.free + 1 };
         Ok(())

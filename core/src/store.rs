@@ -10,8 +10,9 @@ use crate::{
     checksum::Checksum,
     device::BlockDevice,
     error::{Error, Object},
-    format::{Entry, Layout, Superblock},
+    format::{Entry, Layout, Spares, State, SuperblockView},
     locate::Heads,
+    mount::Saved,
     pending::Pending,
     transfer::Held,
     types::Stats,
@@ -58,9 +59,13 @@ pub(crate) struct Store<'w, D: BlockDevice> {
     /// Low half of the generation at mount: tells which staged attachments are this mount's.
     pub(crate) mounted: u32,
     pub(crate) stats: Stats,
-    /// The same as `durable`, with the changes of the checkpoint that is being built.
-    pub(crate) sb: Superblock,
-    pub(crate) window: Window,
+    /// What the durable superblock says, with the changes of the checkpoint that is being built.
+    pub(crate) sb: State,
+    /// The superblock's spares, those of the checkpoint that is being built.
+    pub(crate) spares: Spares<&'w mut [u8]>,
+    /// The fields of the durable superblock.
+    pub(crate) saved: &'w mut Saved,
+    pub(crate) window: Window<'w>,
     pub(crate) held: Held,
     /// Nodes that the pending records of thin volumes may add.
     pub(crate) growth: u64,
@@ -70,10 +75,8 @@ pub(crate) struct Store<'w, D: BlockDevice> {
     pub(crate) began: (u64, u64),
     /// Why the call that stopped last did so.
     pub(crate) failure: Error<D::Error>,
-    /// The state that the durable superblock leads to.
-    pub(crate) durable: Superblock,
     /// Layers in use, as the catalog has them.
-    pub(crate) heads: Heads,
+    pub(crate) heads: Heads<'w>,
     /// A call is under way, and began when so many writes and flushes had been made.
     #[cfg(feature = "async")]
     #[allow(dead_code, reason = "of use to the twin alone")]
@@ -251,6 +254,12 @@ impl<D: BlockDevice> Store<'_, D> {
             return Err(self.stop(Error::ReadOnly));
         }
         Ok(())
+    }
+
+    /// The superblock without the changes of a checkpoint that is being built.
+    #[inline]
+    pub(crate) fn durable(&self) -> SuperblockView<'_> {
+        SuperblockView(self.saved)
     }
 
     /// Reads the entry at `offset` of a slot.

@@ -6,12 +6,13 @@
 //! writes as a merge step.
 
 use crate::{
+    bytes::u8_at,
     commit::Applied,
     device::BlockDevice,
     error::Object,
     format::{Entry, Layer, LayerView, MergeState},
     merge::Budget,
-    store::{Outcome, Store},
+    store::{Outcome, Stop, Store},
     tree::Tree,
     types::{LayerFlags, LayerId, LayerKind, Merge},
 };
@@ -20,29 +21,31 @@ use crate::{
 #[path = "asynch/trim.rs"]
 pub(crate) mod asynch;
 
-/// Maps that a walk compares with; those beyond the first few are looked up in the catalog every time.
+/// Maps that a walk compares with, root and height; those beyond the first few are looked up in the catalog every time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Peers {
-    known: heapless::Vec<(Entry, u8), 8>,
+    known: heapless::Vec<[u8; Entry::SIZE + 1], 8>,
     /// Where in the catalog to go on; 0 if all are known.
     more: u32,
 }
 
 impl<D: BlockDevice> Store<'_, D> {
     /// One or several of a layer's addresses are worked off.
+    #[inline(never)]
     pub(crate) fn trim(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge> {
-        let peers = self.children_of(layer.id)?;
-        let mut open = self.open(layer.id)?;
+        let Ok(ref peers) = self.children_of(layer.id) else { return Err(Stop) };
+        let Ok(ref mut open) = self.open(layer.id) else { return Err(Stop) };
         if self.sb.merge.front == 0 {
             // What changes from here on arms it again.
             open.layer.flags.remove(LayerFlags::ARMED);
         }
-        let mut tree = Tree { keep_birth: true, ..Self::map_tree(&open) };
+        let mut tree = Self::map_tree(open);
+        tree.keep_birth = true;
         let mut applied = Applied::default();
         let end = self.span(layer.height);
         let children = u64::from(layer.children);
         while self.sb.merge.front < end && self.affords(budget, children) {
-            self.trim_front(layer, &mut tree, &mut applied, &peers)?;
+            self.trim_front(layer, &mut tree, &mut applied, peers)?;
         }
         let done = self.sb.merge.front >= end;
         if done {
@@ -52,11 +55,12 @@ impl<D: BlockDevice> Store<'_, D> {
         open.layer.data = open.layer.data.saturating_add_signed(applied.data);
         open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.nodes);
         let left = open.layer.data + open.layer.nodes;
-        self.save(&open);
+        self.save(open);
         Ok(Merge::Progress { layer: LayerId(layer.id), left })
     }
 
     /// Works off what is at the front: a subtree that stays, or one entry that goes.
+    #[inline(never)]
     fn trim_front(&mut self, layer: &Layer, tree: &mut Tree, applied: &mut Applied, peers: &Peers) -> Outcome<()> {
         let front = self.sb.merge.front;
         let (mut holder, mut offset) = (tree.holder, tree.offset);
@@ -89,11 +93,14 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The children of a layer.
+    #[inline(never)]
     fn children_of(&mut self, id: u32) -> Outcome<Peers> {
         let mut peers = Peers::default();
         let mut next = 1;
         while let Some(layer) = self.record_from(next)? {
-            if is_child(layer, id) && peers.known.push((layer.root(), layer.height())).is_err() {
+            let mut peer = [layer.height(); Entry::SIZE + 1];
+            layer.root().encode(&mut peer, 0);
+            if is_child(layer, id) && peers.known.push(peer).is_err() {
                 peers.more = layer.id();
                 break;
             }
@@ -104,8 +111,9 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// One of the children has the same entry at this place.
     fn is_shared(&mut self, id: u32, peers: &Peers, entry: &Entry, level: u8, address: u64) -> Outcome<bool> {
-        for (root, height) in &peers.known {
-            if self.entry_at(*root, *height, level, address, Object::MapNode)?.same(entry) {
+        for peer in &peers.known {
+            let (root, height) = (Entry::decode(peer, 0), u8_at(peer, Entry::SIZE));
+            if self.entry_at(root, height, level, address, Object::MapNode)?.same(entry) {
                 return Ok(true);
             }
         }

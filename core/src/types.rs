@@ -31,13 +31,18 @@ impl Name {
 
     /// `None` if the text is empty, longer than 63 bytes or has control characters.
     pub fn new(text: &str) -> Option<Self> {
-        if text.is_empty() || text.chars().any(char::is_control) {
+        if !Self::is_possible(text) {
             return None;
         }
         let mut name = Self::NONE;
         copy(name.bytes.get_mut(..text.len())?, text.as_bytes());
         name.length = u8::try_from(text.len()).ok()?;
         Some(name)
+    }
+
+    /// The text can be a name.
+    pub(crate) fn is_possible(text: &str) -> bool {
+        (1..=Self::CAPACITY).contains(&text.len()) && !text.chars().any(char::is_control)
     }
 
     /// The text.
@@ -83,6 +88,26 @@ pub enum LayerKind {
     Snapshot,
     /// A named blob that belongs to a layer, or is staged for one.
     Attachment,
+}
+
+impl LayerKind {
+    /// As it is stored.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Volume => 0,
+            Self::Snapshot => 1,
+            Self::Attachment => 2,
+        }
+    }
+
+    /// What is stored as this number.
+    pub(crate) fn of_number(number: u8) -> Self {
+        match number {
+            0 => Self::Volume,
+            1 => Self::Snapshot,
+            _ => Self::Attachment,
+        }
+    }
 }
 
 bitflags::bitflags! {

@@ -55,7 +55,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             sector_size: u32::try_from(self.store.sector_size).unwrap_or(u32::MAX),
             sectors: info.sectors,
             // What the device below may tear together, a pool on top must not share.
-            physical_size: 1 << self.store.sb.unit_shift,
+            physical_size: 1 << self.store.durable().unit_shift(),
             alignment: 1,
             read_only: info.kind != LayerKind::Volume || self.store.read_only,
             discard: true,

@@ -74,7 +74,7 @@ impl<'s> WhatIf<'s> {
     }
 
     fn go_on<D: BlockDevice>(&mut self, store: &mut Store<'_, D>, budget: u32) -> Outcome<Option<Delta>> {
-        let generation = store.durable.generation;
+        let generation = store.durable().generation();
         if self.generation.take() != Some(generation) {
             // The trees that were being walked may be gone, and their blocks something else.
             *self = Self { generation: None, ..Self::new(self.set, generation) };
@@ -273,7 +273,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     pub fn what_if<'s>(&mut self, set: &'s [LayerId]) -> Result<WhatIf<'s>, D> {
         let prepared = self.store.prepare_what_if(set);
         self.store.answer(prepared)?;
-        Ok(WhatIf::new(set, self.store.durable.generation))
+        Ok(WhatIf::new(set, self.store.durable().generation()))
     }
 
     /// [`what_if`](Self::what_if), to the end.

@@ -12,7 +12,7 @@ use crate::{
     format::{Entry, Record},
     pending::{Item, Known},
     pool::{Pool, Result},
-    store::{Outcome, Stop, Store},
+    store::{Outcome, Store},
     types::{LayerFlags, LayerId, LayerKind},
 };
 
@@ -36,6 +36,9 @@ pub(crate) enum Source<'a> {
     Zeros,
 }
 
+/// What came of a try to write: so many sectors, or for what there is no room yet.
+type Tried = core::result::Result<u64, Demand>;
+
 impl<D: BlockDevice> Store<'_, D> {
     /// A volume (or a staged attachment) that can be written.
     pub(crate) fn writable_head(&mut self, id: LayerId) -> Outcome<Head> {
@@ -47,6 +50,16 @@ impl<D: BlockDevice> Store<'_, D> {
             LayerKind::Attachment if staged => Ok(head),
             _ => Err(self.stop(Error::ReadOnly)),
         }
+    }
+
+    /// The number of sectors to be written, which can be written.
+    // Apart, as all that follows: on a small machine what it takes on the stack must be gone when a checkpoint is made.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn check_write(&mut self, volume: LayerId, sector: u64, buffer: &[u8]) -> Outcome<u64> {
+        let head = self.writable_head(volume)?;
+        let count = self.sectors_in(buffer, head.sectors)?;
+        self.check_range(&head, sector, count)?;
+        Ok(count)
     }
 
     /// Rules W1 to W3.
@@ -164,36 +177,56 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 
     fn write_sectors(&mut self, volume: LayerId, sector: u64, buffer: &[u8]) -> Outcome<()> {
-        let head = self.store.writable_head(volume)?;
-        let count = self.store.sectors_in(buffer, head.sectors)?;
-        self.store.check_range(&head, sector, count)?;
+        let count = self.store.check_write(volume, sector, buffer)?;
         if count == 0 {
             return Ok(());
         }
-        self.store.leave_fresh()?;
-        let head = self.store.head(volume)?;
         let spb = self.store.spb;
-        self.store.admit_range(&head, sector / spb, (sector + count - 1) / spb - sector / spb + 1)?;
+        self.store.leave_fresh()?;
+        self.store.admit_range(volume, sector / spb, (sector + count - 1) / spb)?;
         let mut done = 0;
         while done < count {
             let head = self.store.head(volume)?;
             let (address, within) = ((sector + done) / spb, (sector + done) % spb);
             let left = count - done;
             let bytes = buffer.get(self.store.bytes_of(done)..).unwrap_or(&[]);
-            done += if within == 0 && left >= spb.get() && self.store.is_aligned(bytes) {
+            let tried = if within == 0 && left >= spb.get() && self.store.is_aligned(bytes) {
                 self.write_blocks(&head, address, left / spb, bytes)?
             } else {
                 let sectors = (spb.get() - within).min(left);
                 let part = bytes.get(..self.store.bytes_of(sectors)).unwrap_or(&[]);
-                self.write_part(&head, address, within, sectors, Source::Bytes(part), false)?;
-                sectors
+                self.write_part(&head, address, within, sectors, Source::Bytes(part), false)?
             };
+            match tried {
+                Ok(written) => done += written,
+                Err(demand) => self.store.make_way(&head, &demand)?,
+            }
         }
         Ok(())
     }
 
-    /// Writes some whole blocks in one device call: sectors written.
-    fn write_blocks(&mut self, head: &Head, address: u64, most: u64, bytes: &[u8]) -> Outcome<u64> {
+    /// Writes a part of one block of a volume; it is `moved` to a new block even if it could be written over.
+    pub(crate) fn write_within(
+        &mut self,
+        volume: LayerId,
+        address: u64,
+        within: u64,
+        sectors: u64,
+        source: Source<'_>,
+        moved: bool,
+    ) -> Outcome<()> {
+        loop {
+            let head = self.store.head(volume)?;
+            match self.write_part(&head, address, within, sectors, source, moved)? {
+                Ok(_) => return Ok(()),
+                Err(demand) => self.store.make_way(&head, &demand)?,
+            }
+        }
+    }
+
+    /// Tries to write some whole blocks in one device call.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn write_blocks(&mut self, head: &Head, address: u64, most: u64, bytes: &[u8]) -> Outcome<Tried> {
         let store = &mut self.store;
         let size = store.block_size();
         let (block, count, growth) = match store.place(head, address)? {
@@ -201,7 +234,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             Place::Fresh { owned, known, .. } => {
                 let demand = store.demand(head, address, owned, known)?;
                 if !store.fits(&demand) {
-                    return if store.make_room(head, &demand)? { Ok(0) } else { Err(store.no_space(&demand)) };
+                    return Ok(Err(demand));
                 }
                 let count = store.run_fresh(head, address, most)?;
                 let (block, count) = store.allocate(count)?;
@@ -211,7 +244,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         let bytes = bytes.get(..index(count) * size).unwrap_or(&[]);
         store.device_write(block * store.spb, bytes)?;
         if growth.is_none() && !store.pending.any(head.id, address, count, |item| item.unit == 0) {
-            return Ok(count * store.spb);
+            return Ok(Ok(count * store.spb));
         }
         for (i, content) in bytes.chunks_exact(size).enumerate() {
             let address = address + wide(i);
@@ -223,11 +256,12 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
                 }
             }
         }
-        Ok(count * store.spb)
+        Ok(Ok(count * store.spb))
     }
 
-    /// Writes some sectors of one block; it is `moved` to a new block even if it could be written over.
-    pub(crate) fn write_part(
+    /// Tries to write some sectors of one block.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn write_part(
         &mut self,
         head: &Head,
         address: u64,
@@ -235,41 +269,34 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         sectors: u64,
         source: Source<'_>,
         moved: bool,
-    ) -> Outcome<()> {
-        let (mut head, id) = (*head, LayerId(head.id));
-        loop {
-            let (old, owned, known) = match self.store.place(&head, address)? {
-                Place::Over(_) if moved => {
-                    let (old, known) = self.store.effective(&head, address)?;
-                    (old, true, known)
-                }
-                Place::Over(block) => return self.store.write_over(&head, address, block, within, sectors, source),
-                Place::Fresh { old, owned, known } => (old, owned, known),
-            };
-            let demand = self.store.demand(&head, address, owned, known)?;
-            if !self.store.fits(&demand) {
-                if !self.store.make_room(&head, &demand)? {
-                    return Err(self.store.no_space(&demand));
-                }
-                head = self.store.head(id)?;
-                continue;
+    ) -> Outcome<Tried> {
+        let (old, owned, known) = match self.store.place(head, address)? {
+            Place::Over(_) if moved => {
+                let (old, known) = self.store.effective(head, address)?;
+                (old, true, known)
             }
-            let (block, _) = self.store.allocate(1)?;
-            self.compose(&head, address, &old)?;
-            self.store.stats.copies += 1;
-            self.store.lay_over(within, sectors, source);
-            self.store.write_scratch(block)?;
-            let crc = (self.store.checksum)(0, self.store.scratch);
-            return self.store.note_block(&head, address, block, crc, demand.growth);
+            Place::Over(block) => {
+                self.store.write_over(head, address, block, within, sectors, source)?;
+                return Ok(Ok(sectors));
+            }
+            Place::Fresh { old, owned, known } => (old, owned, known),
+        };
+        let demand = self.store.demand(head, address, owned, known)?;
+        if !self.store.fits(&demand) {
+            return Ok(Err(demand));
         }
+        let (block, _) = self.store.allocate(1)?;
+        self.compose(head, address, &old)?;
+        self.store.stats.copies += 1;
+        self.store.lay_over(within, sectors, source);
+        self.store.write_scratch(block)?;
+        let crc = (self.store.checksum)(0, self.store.scratch);
+        self.store.note_block(head, address, block, crc, demand.growth)?;
+        Ok(Ok(sectors))
     }
 }
 
 impl<D: BlockDevice> Store<'_, D> {
-    pub(crate) fn no_space(&mut self, demand: &Demand) -> Stop {
-        self.refused(self.missing(demand).max(1))
-    }
-
     fn note_data(&mut self, head: &Head, address: u64, block: u64, content: &[u8], growth: u64) -> Outcome<()> {
         let crc = (self.checksum)(0, content);
         self.note_block(head, address, block, crc, growth)

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use cowl::{
     Delta, LayerFlags, LayerId, LayerKind, Name, crc32c,
     format::{
-        Entry, Layer, LayerView, Layout, MAGIC, RECORD_SIZE, Record, SPARES, SpaceEntry, Spares, Superblock,
+        Entry, Label, Layer, LayerView, Layout, MAGIC, RECORD_SIZE, Record, SPARES, SpaceEntry, Spares, Superblock,
         UNIT_HEADER, Unit, height_for, height_limit, nodes_for,
     },
 };
@@ -81,15 +81,18 @@ fn a_unit_is_taken_for_one_only_if_it_has_a_header_and_room_for_its_records() {
 fn every_kind_of_layer_comes_back_and_no_other() {
     let mut bytes = [0; RECORD_SIZE];
     for kind in [LayerKind::Volume, LayerKind::Snapshot, LayerKind::Attachment] {
-        let layer = Layer { id: 5, kind, name: Name::new("ab").unwrap(), ..Layer::FREE };
+        let layer = Layer { id: 5, kind, ..Layer::FREE };
+        let label = Label { name: Name::new("ab").unwrap(), ..Label::NONE };
         layer.encode(&mut bytes);
+        label.encode(&mut bytes);
+        assert_eq!(LayerView::new(&bytes).label(), label);
         assert_eq!(Layer::decode(&bytes), Some(layer));
         assert!(Layer::has_name(&bytes, "ab"));
         assert!(!Layer::has_name(&bytes, "a") && !Layer::has_name(&bytes, "abc") && !Layer::has_name(&bytes, "cd"));
     }
     bytes[4] = 3;
     assert_eq!(Layer::decode(&bytes), None);
-    Layer { name: Name::new("ab").unwrap(), ..Layer::FREE }.encode(&mut bytes);
+    Layer::FREE.encode(&mut bytes);
     assert!(!Layer::has_name(&bytes, "ab"), "a free slot has no name");
 }
 
@@ -101,8 +104,9 @@ fn what_a_record_says_is_what_its_reader_sees() {
     let info = LayerView::new(&bytes).info();
     assert_eq!((info.id, info.family, info.parent, info.owner), (LayerId(5), LayerId(5), None, None));
     assert_eq!((info.reverted_at, info.reverted_from, info.delta), (None, None, Delta { data: 3, nodes: 4 }));
-    let other = Layer { parent: 2, owner: 3, reverted_at: 0, reverted_from: 4, flags: LayerFlags::DELETED, ..plain };
+    let other = Layer { parent: 2, owner: 3, flags: LayerFlags::DELETED, ..plain };
     other.encode(&mut bytes);
+    Label { reverted_at: 0, reverted_from: 4, ..Label::NONE }.encode(&mut bytes);
     let info = LayerView::new(&bytes).info();
     assert_eq!((info.parent, info.owner), (Some(LayerId(2)), Some(LayerId(3))));
     assert_eq!((info.reverted_at, info.reverted_from), (Some(0), Some(LayerId(4))));

@@ -232,9 +232,11 @@ fn a_workspace_is_as_large_as_its_limits_say() {
     let of = |block_size, pool_blocks, volume_blocks, layers, pending| {
         workspace_size(block_size, Limits { pool_blocks, volume_blocks, layers, pending })
     };
-    // Scratch, a slot for each level and two more, forty bytes for each pending record.
+    // A superblock's fields, its spares once more, four layers, eight free extents; scratch, a slot for each level and two more, forty
+    // bytes for each pending record.
+    let fixed = 368 + 144 + 4 * 48 + 8 * 16;
     let expected =
-        |block_size: usize, slots: usize, pending: usize| block_size + slots * (block_size + 36) + pending * 40;
+        |block_size: usize, slots: usize, pending: usize| fixed + block_size + slots * (block_size + 36) + pending * 40;
     assert_eq!(of(512, 4096, 1, 0, 2), expected(512, 1 + 1 + 2 + 2, 2));
     assert_eq!(of(512, 4096, 32, 15, 2), expected(512, 1 + 1 + 3 + 2, 2));
     assert_eq!(of(512, 4096, 33, 14, 2), expected(512, 2 + 1 + 2 + 2, 2));

@@ -105,7 +105,7 @@ fn judged(cut: &Image, fates: &[Fate], expected: &Expected<'_>, tally: &mut Tall
     match expected {
         Expected::New => {
             match Pool::mount(disk(sectors), &mut workspace, &MountOptions::default()).map(|pool| pool.info()) {
-                Err(Error::NotAPool | Error::Corrupt { .. }) => Ok(()),
+                Err(Error::NotAPool) => Ok(()),
                 Ok(info) if info.layers == 0 => Ok(()),
                 other => Err(format!("while formatting: {other:?}")),
             }
@@ -130,6 +130,28 @@ fn disk(sectors: Vec<Sector>) -> SimDisk {
     SimDisk::from_sectors(512, sectors)
 }
 
+/// What a cut in the middle of formatting leaves, of which nothing is a pool: the pending sectors are old or new in turn.
+pub fn while_formatting(reference: &Reference) -> Vec<u8> {
+    let mut image = Vec::new();
+    let taken = play(reference, &reference.log, &mut |cut, expected| {
+        let fates: Vec<Fate> = (0..cut.pending.len()).map(|i| if i % 2 == 0 { Fate::New } else { Fate::Old }).collect();
+        let sectors = cut.after_cut(|i| fates[i]);
+        let mut workspace = [0; WORKSPACE];
+        let mounted = Pool::mount(disk(sectors.clone()), &mut workspace, &MountOptions::default());
+        if matches!(expected, Expected::New) && matches!(mounted, Err(Error::NotAPool)) {
+            image = flat(&sectors);
+        }
+        Ok(())
+    });
+    taken.expect("nothing is judged");
+    image
+}
+
+fn flat(sectors: &[Sector]) -> Vec<u8> {
+    let zeros = vec![0; 512];
+    sectors.iter().flat_map(|sector| sector.as_deref().unwrap_or(&zeros).to_vec()).collect()
+}
+
 /// Some states that a cut may leave, spread over the life: of the pending sectors some are old, some new, some torn.
 pub fn sample(reference: &Reference, count: usize) -> Vec<Vec<u8>> {
     let mut rng = Rng::new(7);
@@ -140,9 +162,7 @@ pub fn sample(reference: &Reference, count: usize) -> Vec<Vec<u8>> {
         let wanted = number * (count + 1) / writes > images.len();
         if wanted && matches!(expected, Expected::Model(model) if !model.now.is_empty()) && images.len() < count {
             let fates: Vec<Fate> = cut.pending.iter().map(|_| Fate::nth(rng.below(3))).collect();
-            let sectors = cut.after_cut(|i| fates[i]);
-            let zeros = vec![0; 512];
-            images.push(sectors.iter().flat_map(|sector| sector.as_deref().unwrap_or(&zeros).to_vec()).collect());
+            images.push(flat(&cut.after_cut(|i| fates[i])));
         }
         Ok(())
     });

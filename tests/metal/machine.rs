@@ -128,6 +128,16 @@ pub fn has_target(target: &str) -> bool {
     output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
 }
 
+/// The compiler can build for this target; else it is told, and an error if everything is required.
+pub fn can_build_for(target: &str) -> bool {
+    let there = has_target(target);
+    assert!(there || env::var_os("COWL_REQUIRE_ALL").is_none(), "the compiler's target {target} is missing");
+    if !there {
+        println!("left out, the compiler's target {target} is missing");
+    }
+    there
+}
+
 /// The program is there; else it is told, and an error if everything is required.
 pub fn has_program(name: &str) -> bool {
     let there = Command::new(name).arg("--version").output().is_ok();

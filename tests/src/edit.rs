@@ -2,7 +2,7 @@
 
 use cowl::{
     BlockDevice, crc32c,
-    format::{Entry, Layer, Layout, RECORD_SIZE, SLOT_SIZE, SpaceEntry, Superblock},
+    format::{Entry, Label, Layer, LayerView, Layout, RECORD_SIZE, SLOT_SIZE, SpaceEntry, Superblock},
 };
 
 use crate::SparseDisk;
@@ -122,12 +122,31 @@ impl Image {
     /// # Panics
     /// There is no such record.
     pub fn change_layer(&mut self, id: u32, change: impl FnOnce(&mut Layer)) {
+        self.change_record(id, |record| {
+            let mut layer = Layer::decode(record).expect("a record");
+            change(&mut layer);
+            layer.encode(record);
+        });
+    }
+
+    /// Changes what a layer's record keeps for whoever asks.
+    ///
+    /// # Panics
+    /// There is no such record.
+    pub fn change_label(&mut self, id: u32, change: impl FnOnce(&mut Label)) {
+        self.change_record(id, |record| {
+            let mut label = LayerView::new(record).label();
+            change(&mut label);
+            label.encode(record);
+        });
+    }
+
+    fn change_record(&mut self, id: u32, change: impl FnOnce(&mut [u8])) {
         let Way { nodes, page: mut entry, offset } = self.way_to(id);
         let mut bytes = self.block(entry.block);
         let record = &mut bytes[offset..offset + RECORD_SIZE];
-        let mut layer = Layer::decode(record).filter(|layer| layer.id == id).expect("a record");
-        change(&mut layer);
-        layer.encode(record);
+        assert_eq!(LayerView::new(record).id(), id, "the record's number");
+        change(record);
         entry.crc = self.store(entry.block, &bytes);
         for (holder, mut node, at) in nodes.into_iter().rev() {
             entry.encode(&mut node, at);

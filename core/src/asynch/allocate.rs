@@ -37,7 +37,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// The bitmap that has this block's bit, in the durable space map, and the block up to which the answer holds.
     pub(crate) async fn space_leaf(&mut self, block: u64) -> Outcome<(Leaf, u64)> {
         let group = block >> self.layout.group_shift();
-        let mut entry = self.durable.space;
+        let mut entry = self.durable().space();
         for level in (0..self.layout.levels() + 1).rev() {
             let position = group >> (self.fan_shift() * level);
             let end = self.layout.space_range(level, position).1;
@@ -90,7 +90,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Blocks that can still be given out in this generation, the spares among them.
     pub(crate) fn allocatable(&self) -> u64 {
-        self.durable.free.saturating_sub(self.window.taken)
+        self.durable().free().saturating_sub(self.window.taken)
     }
 
     /// Gives out up to `most` neighbouring free blocks.
@@ -110,7 +110,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// A block for the catalog: a spare if there is one.
     pub(crate) async fn allocate_catalog(&mut self) -> Outcome<u64> {
-        match self.sb.spares.pop() {
+        match self.spares.pop() {
             Some(block) => {
                 self.check_pointer(Object::Superblock, block)?;
                 self.sb.free = self.sb.free.saturating_sub(1);
@@ -122,9 +122,9 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Frees a block of the catalog: it becomes a spare if there is room.
     pub(crate) async fn release_catalog(&mut self, block: u64) -> Outcome<()> {
-        if self.sb.spares.in_all() < SPARES {
+        if self.spares.in_all() < SPARES {
             self.check_pointer(Object::Catalog, block)?;
-            self.sb.spares.push_later(block);
+            self.spares.push_later(block);
             self.sb.free += 1;
             return Ok(());
         }
@@ -134,9 +134,9 @@ impl<D: BlockDevice> Store<'_, D> {
     /// Takes more spares when there are few. Costs the space map's nodes, so it is done where those are written anyway or the
     /// operation itself writes little.
     pub(crate) async fn refill_spares(&mut self) -> Outcome<()> {
-        let have = self.sb.spares.in_all();
+        let have = self.spares.in_all();
         // While the pool grows, the durable map is of another shape than the layout in force.
-        if have >= SPARES_LOW || self.sb.total != self.durable.total {
+        if have >= SPARES_LOW || self.sb.total != self.durable().total() {
             return Ok(());
         }
         for _ in have..SPARES_FULL {
@@ -151,7 +151,7 @@ impl<D: BlockDevice> Store<'_, D> {
             };
             self.space_mark(block, true).await?;
             self.sb.free += 1;
-            self.sb.spares.push(block);
+            self.spares.push(block);
         }
         Ok(())
     }

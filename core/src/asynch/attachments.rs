@@ -8,21 +8,21 @@ use crate::device::asynch::BlockDevice;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
-    /// Takes an attachment out of its owner's list.
-    pub(crate) async fn detach(&mut self, attachment: &Layer) -> Outcome<()> {
-        let mut holder = attachment.owner;
+    /// Takes an attachment out of its owner's list, where `behind` follows it.
+    pub(crate) async fn detach(&mut self, attachment: u32, owner: u32, behind: u32) -> Outcome<()> {
+        let mut holder = owner;
         for _ in 0..self.sb.layers {
             let mut after = 0;
             self.change(holder, &mut |layer| {
-                let is_owner = layer.id == attachment.owner;
+                let is_owner = layer.id == owner;
                 let next = if is_owner { &mut layer.first_attachment } else { &mut layer.next_attachment };
                 after = *next;
-                if after == attachment.id {
-                    *next = attachment.next_attachment;
+                if after == attachment {
+                    *next = behind;
                 }
             })
             .await?;
-            if after == attachment.id || after == 0 {
+            if after == attachment || after == 0 {
                 break;
             }
             holder = after;
@@ -64,19 +64,19 @@ impl<D: BlockDevice> Store<'_, D> {
 
     #[inline(never)]
     pub(crate) async fn stage_body(&mut self, attributes: &Attributes<'_>, length: u64) -> Outcome<LayerId> {
-        let name = self.checked_name(attributes.name)?;
+        self.check_name(attributes.name)?;
         self.expect_layers(1).await?;
-        let mut open = self.new_layer(attributes, name, LayerKind::Attachment).await?;
+        let Ok(ref mut open) = self.new_layer(attributes, LayerKind::Attachment).await else { return Err(Stop) };
         open.layer.flags = LayerFlags::STAGED;
-        open.layer.length = length;
         open.layer.sectors = self.sector().ceil(length).max(1);
         if self.spb.ceil(open.layer.sectors) > 1 << 48 {
             return Err(self.stop(Error::BadParameter("an attachment has at most 2^48 blocks")));
         }
         open.layer.height = self.height_of(open.layer.sectors);
-        open.layer.mount = self.mounted;
+        let mount = self.mounted;
+        Label::put_attachment(self.record_mut(open), length, mount);
         self.sb.max_height = self.sb.max_height.max(open.layer.height);
-        self.save(&open);
+        self.save(open);
         self.check_room()?;
         Ok(LayerId(open.layer.id))
     }

@@ -23,8 +23,9 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// The page, ready to be changed.
     pub(crate) async fn page_mut(&mut self, page: u64) -> Outcome<Slot> {
-        while page >= self.span(self.sb.catalog_height) {
-            self.raise_catalog().await?;
+        if page >= self.span(self.sb.catalog_height) {
+            // It was raised before the first record was opened.
+            return Err(self.damaged(Object::Catalog, self.sb.catalog.block));
         }
         let mut tree = Tree::catalog(self.sb.catalog_height);
         let (holder, offset) = self.descend_mut(&mut tree, page, 0).await?;
@@ -203,7 +204,7 @@ impl<D: BlockDevice> Store<'_, D> {
         self.record_at((slot, offset))?;
         self.cache.pin(slot);
         let layer = self.view((slot, offset)).decode();
-        Ok(Open { slot, offset, layer, before: self.tally(&layer) })
+        Ok(Open { slot, offset, layer, counted: true })
     }
 
     /// A new record, with the next number.
@@ -214,21 +215,22 @@ impl<D: BlockDevice> Store<'_, D> {
         let slot = self.page_mut(page).await?;
         self.cache.pin(slot);
         let layer = Layer { id, ..Layer::FREE };
+        let open = Open { slot, offset, layer, counted: false };
         // A page that is all zeros would be taken for one that nobody needs.
-        if let Some(bytes) = self.cache.bytes_mut(slot).get_mut(offset..) {
-            layer.encode(bytes);
-        }
-        Ok(Open { slot, offset, layer, before: Tally::default() })
+        layer.put(self.record_mut(&open));
+        Ok(open)
+    }
+
+    /// The record that is open, on its page.
+    pub(crate) fn record_mut(&mut self, open: &Open) -> &mut [u8] {
+        self.cache.bytes_mut(open.slot).get_mut(open.offset..open.offset + RECORD_SIZE).unwrap_or(&mut [])
     }
 
     /// Puts the record back, and what it changes into the superblock's sums. The root is left as the page has it.
     pub(crate) fn save(&mut self, open: &Open) {
-        let mut layer = open.layer;
-        layer.root = self.entry_in(open.slot, open.offset + Layer::ROOT);
-        if let Some(bytes) = self.cache.bytes_mut(open.slot).get_mut(open.offset..) {
-            layer.encode(bytes);
-        }
-        let (before, after) = (open.before, self.tally(&layer));
+        let before = if open.counted { self.view((open.slot, open.offset)).decode() } else { Layer::FREE };
+        let (before, after) = (self.tally(&before), self.tally(&open.layer));
+        open.layer.put(self.record_mut(open));
         let sb = &mut self.sb;
         sb.guaranteed = (sb.guaranteed + after.guaranteed).saturating_sub(before.guaranteed);
         sb.reclaimable = (sb.reclaimable + after.reclaimable).saturating_sub(before.reclaimable);
@@ -239,21 +241,20 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Sets the root of a record that is open.
-    pub(crate) fn set_root(&mut self, open: &mut Open, root: &Entry, height: u8) {
+    pub(crate) fn set_root(&mut self, open: &Open, root: &Entry) {
         let (slot, offset) = open.root_place();
         root.encode(self.cache.bytes_mut(slot), offset);
-        open.layer.height = height;
     }
 
     /// Removes a record; its page too if nothing else is on it.
-    pub(crate) async fn remove(&mut self, open: &Open) -> Outcome<()> {
-        let id = open.layer.id;
-        let after = Open { layer: Layer { id: 0, ..Layer::FREE }, ..*open };
-        self.write_description(id, "", open.layer.description).await?;
-        self.save(&after);
-        if let Some(bytes) = self.cache.bytes_mut(open.slot).get_mut(open.offset..open.offset + RECORD_SIZE) {
-            bytes.fill(0);
-        }
+    #[inline(never)]
+    pub(crate) async fn remove(&mut self, id: u32) -> Outcome<()> {
+        let Ok(ref mut open) = self.open(id).await else { return Err(Stop) };
+        let described = self.view((open.slot, open.offset)).described();
+        self.write_description(id, "", described).await?;
+        open.layer = Layer::FREE;
+        self.save(open);
+        self.record_mut(open).fill(0);
         self.prune_page(self.record_place(id, 0).0).await
     }
 

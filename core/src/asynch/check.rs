@@ -13,8 +13,8 @@ impl<D: BlockDevice> Store<'_, D> {
     #[inline(never)]
     pub(crate) async fn check_pass(&mut self, run: &mut Checking<'_>) -> Outcome<()> {
         let mut totals = Totals::default();
-        for at in 0..self.sb.spares.len() {
-            let Some(block) = self.sb.spares.get(at) else { continue };
+        for at in 0..self.spares.len() {
+            let Some(block) = self.spares.get(at) else { continue };
             let pointer = self.check_pointer(Object::Superblock, block);
             if run.damage(pointer, &self.failure, None)?.is_some() {
                 run.mark(block);
@@ -40,8 +40,9 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// What the superblock says of all layers together.
+    #[inline(never)]
     pub(crate) fn check_sums(&mut self, run: &mut Checking<'_>, totals: &Totals) {
-        let sb = self.sb;
+        let sb = &self.sb;
         run.sum.layers = u64::from(totals.layers);
         run.count("layer records", None, u64::from(sb.layers), u64::from(totals.layers));
         run.count("deleted layers", None, u64::from(sb.deleted), u64::from(totals.deleted));
@@ -50,7 +51,7 @@ impl<D: BlockDevice> Store<'_, D> {
         run.count("reclaimable blocks", None, sb.reclaimable, totals.reclaimable);
         run.count("highest map", None, u64::from(sb.max_height), u64::from(sb.max_height.max(totals.height)));
         let fixed = self.layout.total - self.layout.free_when_unwritten(self.layout.levels(), 0);
-        let spares = wide(sb.spares.len());
+        let spares = wide(self.spares.len());
         run.count("free blocks", None, sb.free, (self.layout.total - fixed).saturating_sub(totals.used) + spares);
         run.sum.blocks = totals.used.saturating_sub(spares);
     }
@@ -58,10 +59,10 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) async fn check_superblocks(&mut self, run: &mut Checking<'_>) {
         for slot in 0..4u8 {
             let result = self.read_scratch(u64::from(slot)).await;
-            let valid = result.is_ok() && Superblock::decode(self.scratch, self.checksum).is_some();
-            let newest = u8::from(self.durable.generation % 2 == 1);
+            let valid = result.is_ok() && Superblock::look(self.scratch, self.checksum).is_some();
+            let newest = u8::from(self.durable().generation() % 2 == 1);
             // The other pair may never have been written.
-            if !valid && (slot / 2 == newest || self.durable.generation > 2) {
+            if !valid && (slot / 2 == newest || self.durable().generation() > 2) {
                 run.find(&Finding::SuperblockCopy { slot });
             }
         }

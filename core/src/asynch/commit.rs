@@ -12,15 +12,15 @@ impl<D: BlockDevice> Store<'_, D> {
     pub(crate) fn reserve(&self) -> u64 {
         let height = u64::from(self.sb.max_height);
         let catalog = u64::from(self.sb.catalog_height) + 1;
-        u64::from(self.sb.pending) * (height + catalog) + SPARES as u64 + 2 * height + 4 * (catalog + 2) + SLACK
+        let pending = u64::from(self.durable().pending());
+        pending * (height + catalog) + SPARES as u64 + 2 * height + 4 * (catalog + 2) + SLACK
     }
 
     /// Starts a checkpoint and applies what is pending (C1).
     pub(crate) async fn begin(&mut self) -> Outcome<()> {
         self.writable()?;
         self.check_idle()?;
-        let generation = self.durable.generation.checked_add(1).ok_or_else(|| self.stop(Error::Exhausted))?;
-        self.sb = self.durable;
+        let generation = self.durable().generation().checked_add(1).ok_or_else(|| self.stop(Error::Exhausted))?;
         self.sb.generation = generation;
         self.began = (self.window.position(self.layout.total), self.window.taken);
         self.building = true;
@@ -72,7 +72,8 @@ impl<D: BlockDevice> Store<'_, D> {
         crate::logging::event!(debug, "checkpoint {} dropped, poisoned: {}", self.sb.generation, self.poisoned);
         self.cache.drop_dirty();
         self.cache.unpin_all();
-        self.sb = self.durable;
+        self.sb = self.durable().state();
+        self.spares.take(self.saved);
         self.window.rewind(self.began.0, self.began.1);
         self.heads.clear();
         self.building = false;
@@ -81,14 +82,15 @@ impl<D: BlockDevice> Store<'_, D> {
     #[inline(never)]
     pub(crate) async fn commit(&mut self) -> Outcome<()> {
         self.refill_spares().await?;
-        self.sb.spares.add_later_ones();
+        self.spares.add_later_ones();
         let applied = self.pending.len();
         self.clean_all(false).await?;
         self.sb.cursor = self.next_cursor();
         self.barrier().await?;
         self.write_superblock().await?;
         self.barrier().await?;
-        self.durable = self.sb;
+        self.sb.put(self.saved);
+        self.spares.put(self.saved);
         self.building = false;
         self.cache.drop_dirty();
         self.pending.clear();
@@ -129,7 +131,12 @@ impl<D: BlockDevice> Store<'_, D> {
         let pair = u8::from(self.sb.generation % 2 == 1) * 2;
         for slot in [pair, pair + 1] {
             self.scratch.fill(0);
-            self.sb.encode(self.scratch, slot, self.checksum);
+            copy(self.scratch, self.saved);
+            if let Some(fields) = self.scratch.first_chunk_mut() {
+                self.sb.put(fields);
+                self.spares.put(fields);
+            }
+            Superblock::seal(self.scratch, slot, self.checksum);
             let length = self.sector_size.max(crate::format::SUPERBLOCK_SIZE).min(self.scratch.len());
             self.stats.writes += 1;
             let bytes = self.scratch.get(..length).unwrap_or(&[]);
@@ -169,16 +176,17 @@ impl<D: BlockDevice> Store<'_, D> {
     #[inline(never)]
     pub(crate) async fn apply_pending(&mut self) -> Outcome<()> {
         let mut i = 0;
-        while let Some(first) = self.pending.get(i) {
-            let mut open = self.open(first.record.layer).await?;
-            let mut tree = Self::map_tree(&open);
+        while let Some(id) = self.pending.layer_of(i) {
+            let Ok(ref mut open) = self.open(id).await else { return Err(Stop) };
+            let mut tree = Self::map_tree(open);
             let mut applied = Applied::default();
-            while let Some(item) = self.pending.get(i).filter(|item| item.record.layer == first.record.layer) {
+            while self.pending.layer_of(i) == Some(id) {
+                let Some(ref item) = self.pending.get(i) else { break };
                 tree.limit = self.limit_for(open.layer.parent, open.layer.parent_epoch, item.record.address);
                 self.apply_entry(&mut tree, &mut applied, item.record.address, &item.record.entry).await?;
                 i += 1;
             }
-            self.settle(&mut open, &tree, &applied).await?;
+            self.settle(open, &tree, &applied).await?;
         }
         self.clean_all(true).await
     }
@@ -287,7 +295,7 @@ impl<D: BlockDevice> Store<'_, D> {
                 next += 1;
             }
             let unit = Unit {
-                uuid: self.sb.uuid,
+                uuid: self.durable().uuid(),
                 generation: self.sb.generation,
                 sequence: self.sequence,
                 mark: self.flushed,

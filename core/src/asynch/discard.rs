@@ -81,7 +81,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         if !entry.is_block() && !base {
             return Ok(());
         }
-        self.write_part(&head, address, within, sectors, Source::Zeros, false).await
+        self.write_within(volume, address, within, sectors, Source::Zeros, false).await
     }
 }
 
@@ -128,9 +128,7 @@ impl<D: BlockDevice> Store<'_, D> {
             if room || growth == 0 && gives_back == 0 && self.room() >= demand.items {
                 return self.note(&head, address, target, 0, growth).await;
             }
-            if !self.make_room(&head, &demand).await? {
-                return Err(self.no_space(&demand));
-            }
+            self.make_way(&head, &demand).await?;
             head = self.head(LayerId(head.id)).await?;
         }
     }

@@ -17,9 +17,9 @@ impl<D: BlockDevice> Store<'_, D> {
     /// Changes a record that is there. Apart, so that it takes its stack and its code once.
     #[inline(never)]
     pub(crate) async fn change(&mut self, id: u32, change: &mut (dyn FnMut(&mut Layer) + Send)) -> Outcome<()> {
-        let mut open = self.open(id).await?;
+        let Ok(ref mut open) = self.open(id).await else { return Err(Stop) };
         change(&mut open.layer);
-        self.save(&open);
+        self.save(open);
         Ok(())
     }
 
@@ -39,36 +39,34 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(epoch)
     }
 
-    /// The text as a name, if it can be one.
-    pub(crate) fn checked_name(&mut self, name: &str) -> Outcome<Name> {
-        Name::new(name).ok_or_else(|| self.stop(Error::BadName))
+    /// The text can be a name.
+    pub(crate) fn check_name(&mut self, name: &str) -> Outcome<()> {
+        if Name::is_possible(name) { Ok(()) } else { Err(self.stop(Error::BadName)) }
     }
 
-    pub(crate) async fn free_name(&mut self, name: &str, but: u32) -> Outcome<Name> {
-        let checked = self.checked_name(name)?;
+    /// The text can be a name, and no other layer has it.
+    pub(crate) async fn check_free_name(&mut self, name: &str, but: u32) -> Outcome<()> {
+        self.check_name(name)?;
         match self.find_name(name).await?.map(LayerView::id) {
             Some(id) if id != but => Err(self.stop(Error::NameTaken(LayerId(id)))),
-            _ => Ok(checked),
+            _ => Ok(()),
         }
     }
 
-    /// A new record with what the caller says of it.
-    pub(crate) async fn new_layer(
-        &mut self,
-        attributes: &Attributes<'_>,
-        name: Name,
-        kind: LayerKind,
-    ) -> Outcome<Open> {
+    /// A new record with what the caller says of it; the name has been looked at.
+    #[inline(never)]
+    pub(crate) async fn new_layer(&mut self, attributes: &Attributes<'_>, kind: LayerKind) -> Outcome<Open> {
         if attributes.description.len() > DESCRIPTION {
             return Err(self.stop(Error::BadName));
         }
         let mut open = self.open_new().await?;
         open.layer.kind = kind;
-        open.layer.name = name;
-        open.layer.uuid = attributes.uuid;
-        open.layer.created = attributes.time;
         open.layer.family = open.layer.id;
-        open.layer.description = u16::try_from(attributes.description.len()).unwrap_or(0);
+        let description = u16::try_from(attributes.description.len()).unwrap_or(0);
+        let record = self.record_mut(&open);
+        Label::put_made(record, &attributes.uuid, attributes.time);
+        Label::put_name(record, attributes.name);
+        Label::put_described(record, description);
         self.write_description(open.layer.id, attributes.description, 0).await?;
         Ok(open)
     }
@@ -90,7 +88,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// As [`check_room`](Self::check_room), counting what merge will give back.
     pub(crate) fn check_promises(&mut self) -> Outcome<()> {
-        if self.sb.guaranteed <= self.durable.guaranteed {
+        if self.sb.guaranteed <= self.durable().guaranteed() {
             return Ok(());
         }
         // The new record's pages come out of the reserve, which has them for this.
@@ -132,7 +130,7 @@ impl<D: BlockDevice> Store<'_, D> {
         sectors: u64,
         flags: LayerFlags,
     ) -> Outcome<LayerId> {
-        let name = self.free_name(attributes.name, 0).await?;
+        self.check_free_name(attributes.name, 0).await?;
         let blocks = self.spb.ceil(sectors);
         if blocks == 0 || blocks > 1 << 48 {
             return Err(self.stop(Error::BadParameter("a volume has from one sector to 2^48 blocks")));
@@ -141,12 +139,12 @@ impl<D: BlockDevice> Store<'_, D> {
             return Err(self.stop(Error::BadParameter("a volume can be guaranteed and have integrity, nothing else")));
         }
         self.expect_layers(1).await?;
-        let mut open = self.new_layer(attributes, name, LayerKind::Volume).await?;
+        let Ok(ref mut open) = self.new_layer(attributes, LayerKind::Volume).await else { return Err(Stop) };
         open.layer.flags = flags;
         open.layer.sectors = sectors;
         open.layer.height = self.height_of(sectors);
         self.sb.max_height = self.sb.max_height.max(open.layer.height);
-        self.save(&open);
+        self.save(open);
         self.check_room()?;
         Ok(LayerId(open.layer.id))
     }
@@ -158,8 +156,8 @@ impl<D: BlockDevice> Store<'_, D> {
         let epoch = self.close_epoch()?;
         for one in of {
             self.live(one.volume, LayerKind::Volume).await?;
-            let name = self.free_name(one.attributes.name, 0).await?;
-            let new = self.new_layer(&one.attributes, name, LayerKind::Snapshot).await?;
+            self.check_free_name(one.attributes.name, 0).await?;
+            let Ok(ref mut new) = self.new_layer(&one.attributes, LayerKind::Snapshot).await else { return Err(Stop) };
             let id = self.put_below(one.volume.0, new, epoch).await?;
             for staged in one.attachments {
                 self.attach_body(LayerId(id), *staged).await?;
@@ -170,36 +168,34 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Makes a new layer of a volume's present state, between the volume and its parent. The new record is open.
-    pub(crate) async fn put_below(&mut self, volume: u32, mut new: Open, epoch: u32) -> Outcome<u32> {
+    #[inline(never)]
+    pub(crate) async fn put_below(&mut self, volume: u32, new: &mut Open, epoch: u32) -> Outcome<u32> {
         let id = new.layer.id;
-        let mut above = self.open(volume).await?;
+        let Ok(ref mut above) = self.open(volume).await else { return Err(Stop) };
         if above.layer.parent_epoch >= epoch && above.layer.parent_epoch != 0 {
             // The same volume twice in one step: the two snapshots would close the same epoch.
             return Err(self.stop(Error::WrongKind(LayerId(volume))));
         }
-        let below = above.layer;
-        let root = self.entry_of(&above);
-        self.set_root(&mut new, &root, below.height);
-        new.layer = Layer {
-            epoch,
-            parent: below.parent,
-            parent_epoch: below.parent_epoch,
-            family: below.family,
-            children: 1,
-            child_xor: volume,
-            sectors: below.sectors,
-            data: below.data,
-            nodes: below.nodes,
-            flags: new.layer.flags | (below.flags & LayerFlags::INTEGRITY),
-            ..new.layer
-        };
-        above.layer.parent = id;
-        above.layer.parent_epoch = epoch;
-        above.layer.data = 0;
-        above.layer.nodes = 0;
-        self.save(&new);
-        self.save(&above);
-        self.exchange_child(below.parent, volume, id).await?;
+        let root = self.entry_of(above);
+        let (below, above_it) = (&mut new.layer, &mut above.layer);
+        let parent = above_it.parent;
+        below.epoch = epoch;
+        below.parent = parent;
+        below.parent_epoch = above_it.parent_epoch;
+        below.family = above_it.family;
+        below.children = 1;
+        below.child_xor = volume;
+        below.sectors = above_it.sectors;
+        below.height = above_it.height;
+        below.flags |= above_it.flags & LayerFlags::INTEGRITY;
+        below.data = core::mem::take(&mut above_it.data);
+        below.nodes = core::mem::take(&mut above_it.nodes);
+        above_it.parent = id;
+        above_it.parent_epoch = epoch;
+        self.set_root(new, &root);
+        self.save(new);
+        self.save(above);
+        self.exchange_child(parent, volume, id).await?;
         Ok(id)
     }
 
@@ -225,46 +221,64 @@ impl<D: BlockDevice> Store<'_, D> {
         let merging = self.sb.merge.mode == MergeMode::Merge && self.sb.merge.layer == parent;
         let kept = match keep {
             Some(attributes) => {
-                let name = self.free_name(attributes.name, 0).await?;
-                Some(self.new_layer(attributes, name, LayerKind::Snapshot).await?)
+                self.check_free_name(attributes.name, 0).await?;
+                Some(LayerId(self.put_aside(volume.0, attributes, LayerFlags::empty()).await?))
             }
             None if owned > 0 || merging => {
-                let mut open = self
-                    .new_layer(&Attributes { time, ..Attributes::default() }, Name::NONE, LayerKind::Snapshot)
-                    .await?;
-                open.layer.flags = LayerFlags::DELETED | LayerFlags::ARMED;
-                Some(open)
+                self.forget(volume.0, time).await?;
+                None
             }
             None => None,
         };
-        let kept_id = kept.as_ref().map(|open| open.layer.id);
-        if let Some(open) = kept {
-            let epoch = self.close_epoch()?;
-            self.put_below(volume.0, open, epoch).await?;
-        }
-        let mut open = self.open(volume.0).await?;
-        let left = open.layer.parent;
-        let target = self.layer(snapshot.0).await?.decode();
-        self.set_root(&mut open, &target.root, target.height);
-        open.layer.parent = target.id;
-        open.layer.parent_epoch = target.epoch;
-        open.layer.sectors = target.sectors;
-        open.layer.reverted_at = time;
-        open.layer.reverted_from = target.id;
-        self.save(&open);
-        if left != target.id {
-            self.exchange_child(left, volume.0, 0).await?;
-            self.exchange_child(target.id, 0, volume.0).await?;
-        }
-        if kept_id.is_some() && keep.is_none() {
-            self.sb.hint = kept_id.unwrap_or(0);
-        }
+        self.take_over(volume.0, snapshot.0, time).await?;
         if keep.is_some() {
             self.check_room()?;
         } else {
             self.check_promises()?;
         }
-        Ok(kept_id.filter(|_| keep.is_some()).map(LayerId))
+        Ok(kept)
+    }
+
+    /// What a volume holds becomes a snapshot.
+    pub(crate) async fn put_aside(
+        &mut self,
+        volume: u32,
+        attributes: &Attributes<'_>,
+        flags: LayerFlags,
+    ) -> Outcome<u32> {
+        let Ok(ref mut open) = self.new_layer(attributes, LayerKind::Snapshot).await else { return Err(Stop) };
+        open.layer.flags = flags;
+        let epoch = self.close_epoch()?;
+        self.put_below(volume, open, epoch).await
+    }
+
+    /// What a volume holds becomes a deleted layer without a name.
+    #[inline(never)]
+    pub(crate) async fn forget(&mut self, volume: u32, time: u64) -> Outcome<()> {
+        let attributes = Attributes { time, ..Attributes::default() };
+        self.sb.hint = self.put_aside(volume, &attributes, LayerFlags::DELETED | LayerFlags::ARMED).await?;
+        Ok(())
+    }
+
+    /// A volume shows what a snapshot of its family holds, and nothing of its own.
+    #[inline(never)]
+    pub(crate) async fn take_over(&mut self, volume: u32, snapshot: u32, time: u64) -> Outcome<()> {
+        let Ok(ref mut open) = self.open(volume).await else { return Err(Stop) };
+        let left = open.layer.parent;
+        let target = self.layer(snapshot).await?;
+        let root = target.root();
+        open.layer.height = target.height();
+        open.layer.parent = snapshot;
+        open.layer.parent_epoch = target.epoch();
+        open.layer.sectors = target.sectors();
+        self.set_root(open, &root);
+        Label::put_reverted(self.record_mut(open), time, snapshot);
+        self.save(open);
+        if left != snapshot {
+            self.exchange_child(left, volume, 0).await?;
+            self.exchange_child(snapshot, 0, volume).await?;
+        }
+        Ok(())
     }
 
     #[inline(never)]
@@ -274,34 +288,36 @@ impl<D: BlockDevice> Store<'_, D> {
         attributes: &Attributes<'_>,
         guaranteed: bool,
     ) -> Outcome<LayerId> {
-        let source = self.live(snapshot, LayerKind::Snapshot).await?.decode();
-        let name = self.free_name(attributes.name, 0).await?;
+        self.live(snapshot, LayerKind::Snapshot).await?;
+        self.check_free_name(attributes.name, 0).await?;
         self.expect_layers(1).await?;
-        let mut open = self.new_layer(attributes, name, LayerKind::Volume).await?;
-        self.set_root(&mut open, &source.root, source.height);
+        let Ok(ref mut open) = self.new_layer(attributes, LayerKind::Volume).await else { return Err(Stop) };
         let id = open.layer.id;
-        open.layer = Layer {
-            parent: source.id,
-            parent_epoch: source.epoch,
-            family: source.family,
-            sectors: source.sectors,
-            flags: source.flags & LayerFlags::INTEGRITY,
-            ..open.layer
-        };
+        let source = self.layer(snapshot.0).await?;
+        let root = source.root();
+        open.layer.height = source.height();
+        open.layer.parent = snapshot.0;
+        open.layer.parent_epoch = source.epoch();
+        open.layer.family = source.family();
+        open.layer.sectors = source.sectors();
+        open.layer.flags = source.flags() & LayerFlags::INTEGRITY;
         open.layer.flags.set(LayerFlags::GUARANTEED, guaranteed);
-        self.save(&open);
-        self.exchange_child(source.id, 0, id).await?;
+        self.set_root(open, &root);
+        self.save(open);
+        self.exchange_child(snapshot.0, 0, id).await?;
         self.check_room()?;
         Ok(LayerId(id))
     }
 
     #[inline(never)]
     pub(crate) async fn delete_body(&mut self, id: LayerId) -> Outcome<()> {
-        let layer = self.live_layer(id.0).await?.decode();
-        if layer.kind == LayerKind::Attachment && layer.owner != 0 {
-            self.detach(&layer).await?;
+        let layer = self.live_layer(id.0).await?;
+        let closed = layer.epoch();
+        let (owner, next) = (layer.owner(), layer.next_in_list());
+        if layer.kind() == LayerKind::Attachment && owner != 0 {
+            self.detach(id.0, owner, next).await?;
         }
-        let epoch = if layer.epoch == 0 { self.sb.epoch } else { layer.epoch };
+        let epoch = if closed == 0 { self.sb.epoch } else { closed };
         self.change(id.0, &mut |layer| {
             layer.epoch = epoch;
             layer.flags |= LayerFlags::DELETED | LayerFlags::ARMED;
@@ -310,7 +326,7 @@ impl<D: BlockDevice> Store<'_, D> {
             layer.next_attachment = 0;
         })
         .await?;
-        if layer.epoch == 0 {
+        if closed == 0 {
             self.close_epoch()?;
         }
         self.sb.hint = id.0;
@@ -322,8 +338,11 @@ impl<D: BlockDevice> Store<'_, D> {
         if self.live_layer(id.0).await?.kind() == LayerKind::Attachment {
             return Err(self.stop(Error::WrongKind(id)));
         }
-        let name = self.free_name(name, id.0).await?;
-        self.change(id.0, &mut |layer| layer.name = name).await
+        self.check_free_name(name, id.0).await?;
+        let Ok(ref open) = self.open(id.0).await else { return Err(Stop) };
+        Label::put_name(self.record_mut(open), name);
+        self.save(open);
+        Ok(())
     }
 
     #[inline(never)]
@@ -332,10 +351,10 @@ impl<D: BlockDevice> Store<'_, D> {
         if text.len() > DESCRIPTION {
             return Err(self.stop(Error::BadName));
         }
-        let mut open = self.open(id.0).await?;
-        open.layer.description = u16::try_from(text.len()).unwrap_or(0);
+        let Ok(ref open) = self.open(id.0).await else { return Err(Stop) };
+        Label::put_described(self.record_mut(open), u16::try_from(text.len()).unwrap_or(0));
         self.write_description(id.0, text, old).await?;
-        self.save(&open);
+        self.save(open);
         self.check_room()
     }
 }

@@ -11,7 +11,7 @@ impl<D: BlockDevice> Store<'_, D> {
     /// What reading and writing needs to know of a live layer.
     pub(crate) async fn head(&mut self, id: LayerId) -> Outcome<Head> {
         if let Some(head) = self.heads.find(id.0) {
-            return Ok(*head);
+            return Ok(head);
         }
         let layer = self.live_layer(id.0).await?;
         let head = Head {

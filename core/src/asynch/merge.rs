@@ -153,6 +153,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(true)
     }
 
+    #[inline(never)]
     pub(crate) async fn merge_into_child(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge> {
         let child = if layer.children == 1 { Some(self.layer(layer.child_xor).await?.decode()) } else { None };
         if child.is_some_and(|child| child.height < layer.height || child.parent != layer.id) || layer.children > 1 {
@@ -192,8 +193,7 @@ impl<D: BlockDevice> Store<'_, D> {
             .await?;
         }
         self.exchange_child(layer.parent, layer.id, heir).await?;
-        let open = self.open(layer.id).await?;
-        self.remove(&open).await?;
+        self.remove(layer.id).await?;
         self.sb.merge = MergeState::default();
         self.sb.hint = 0;
         if child.is_some_and(Layer::is_deleted) {
@@ -225,6 +225,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// Goes down to the front, frees or skips what is there, and frees the nodes that the front has left behind.
+    #[inline(never)]
     pub(crate) async fn merge_subtree(
         &mut self,
         layer: &Layer,

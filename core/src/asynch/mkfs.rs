@@ -23,12 +23,14 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         }
         let sb = plan(&geometry, options, base)?;
         let block_size = index(u64::from(options.block_size));
-        let needed = needed_for(&sb);
-        if workspace.len() < needed {
+        let (workspace, saved) = divide(workspace)?;
+        sb.put(saved);
+        let needed = needed_for(SuperblockView(saved));
+        if workspace.len() + Superblock::FIELDS < needed {
             return Err(Error::WorkspaceTooSmall { needed });
         }
         if !options.force {
-            match read_superblocks(&mut device, workspace, options.checksum).await {
+            match read_superblocks(&mut device, workspace, saved, options.checksum).await {
                 Err(Error::NotAPool) => {}
                 Err(error @ (Error::Device(_) | Error::BadParameter(_) | Error::WorkspaceTooSmall { .. })) => {
                     return Err(error);
@@ -36,8 +38,9 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 _ => return Err(Error::HoldsPool),
             }
         }
-        let alignment = alignment_within(&geometry, 1, workspace, &sb, needed)?;
-        let mut store = Self::new(device, workspace, &sb, options.checksum, alignment);
+        sb.put(saved);
+        let alignment = alignment_within(&geometry, 1, workspace, SuperblockView(saved))?;
+        let mut store = Self::new(device, workspace, saved, options.checksum, alignment);
         let done = store.make_empty(block_size).await;
         store.answer(done)
     }

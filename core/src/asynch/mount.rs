@@ -16,29 +16,34 @@ impl<'w, D: BlockDevice> Store<'w, D> {
     pub(crate) fn new(
         device: D,
         workspace: &'w mut [u8],
-        sb: &Superblock,
+        saved: &'w mut Saved,
         checksum: Checksum,
         alignment: usize,
     ) -> Self {
-        let block_size = 1usize << sb.block_shift.min(16);
-        let table = index(u64::from(sb.pending)) * PENDING_ITEM;
+        let sb = SuperblockView(saved);
+        let block_size = 1usize << sb.block_shift().min(16);
+        let table = index(u64::from(sb.pending())) * PENDING_ITEM;
         let skip = padding(workspace, alignment);
         let (_, workspace) = split(workspace, skip);
         let (scratch, workspace) = split(workspace, block_size);
-        let cache = workspace.len().saturating_sub(table);
-        let (cache, table) = split(workspace, cache);
+        let cache = workspace.len().saturating_sub(table + FIXED);
+        let (cache, rest) = split(workspace, cache);
+        let (rest, table) = split(rest, FIXED);
+        let (spare, rest) = split(rest, Spares::MEMORY);
+        let mut spares = Spares::new(spare);
+        spares.take(saved);
+        let (heads, extents) = split(rest, Heads::MEMORY);
         let layout = sb.layout();
         Self {
             device,
             cache: Cache::new(cache, block_size),
             pending: Pending::new(table),
             scratch,
-            window: Window::default(),
+            window: Window::new(extents),
             checksum,
-            durable: *sb,
             layout,
-            spb: Power::of_two(u32::from(sb.block_shift.saturating_sub(sb.sector_shift))),
-            sector_size: 1 << sb.sector_shift,
+            spb: Power::of_two(u32::from(sb.block_shift().saturating_sub(sb.sector_shift()))),
+            sector_size: 1 << sb.sector_shift(),
             alignment,
             building: false,
             sequence: 1,
@@ -47,36 +52,40 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             fresh: true,
             poisoned: false,
             read_only: false,
-            mounted: crate::bytes::u32_at(&sb.generation.to_le_bytes(), 0),
+            mounted: crate::bytes::u32_at(&sb.generation().to_le_bytes(), 0),
             growth: 0,
             reserve_used: 0,
             held: crate::transfer::Held::default(),
             failure: Error::NotAPool,
             #[cfg(feature = "async")]
             entered: None,
-            heads: Heads::default(),
+            heads: Heads::new(heads),
             began: (0, 0),
             stats: Stats::default(),
-            sb: *sb,
+            sb: sb.state(),
+            spares,
+            saved,
         }
     }
 
-    /// The superblock of the pool on the device, and what the buffers in the workspace must be aligned to.
+    /// Keeps the superblock of the pool on the device, and says what the buffers in the workspace must be aligned to.
+    // Apart, so that what it takes on the stack is gone when the store is there.
+    #[inline(never)]
     pub(crate) async fn look(
         device: &mut D,
         workspace: &mut [u8],
+        saved: &mut Saved,
         options: &MountOptions,
         base_alignment: u32,
-    ) -> Result<(Superblock, usize), D> {
+    ) -> Result<usize, D> {
         let geometry = device.geometry();
         if !geometry.read_only {
             device.flush().await.map_err(Error::Device)?;
         }
-        let sb = read_superblocks(device, workspace, options.checksum).await?;
-        check_superblock(&sb, &geometry, options.read_only || geometry.read_only)?;
-        let needed = needed_for(&sb);
-        let alignment = alignment_within(&geometry, base_alignment, workspace, &sb, needed)?;
-        Ok((sb, alignment))
+        read_superblocks(device, workspace, saved, options.checksum).await?;
+        let sb = SuperblockView(saved);
+        check_superblock(sb, &geometry, options.read_only || geometry.read_only)?;
+        alignment_within(&geometry, base_alignment, workspace, sb)
     }
 
     /// Takes in the journal of the pool, which is the one on this base.
@@ -95,32 +104,34 @@ impl<'w, D: BlockDevice> Store<'w, D> {
             self.sb.free,
             self.read_only
         );
-        if self.sb.base == base { Ok(()) } else { Err(Error::WrongBase) }
+        if self.durable().base() == base { Ok(()) } else { Err(Error::WrongBase) }
     }
 }
 
-/// The newest superblock, read into the start of the workspace (M2).
+/// Reads the superblocks into the start of the workspace and keeps the newest (M2).
 pub(crate) async fn read_superblocks<D: BlockDevice>(
     device: &mut D,
     workspace: &mut [u8],
+    saved: &mut Saved,
     checksum: Checksum,
-) -> Result<Superblock, D> {
+) -> Result<(), D> {
     let geometry = device.geometry();
     let sector = sector_of(&geometry)?;
     let length = sector.max(SUPERBLOCK_SIZE);
     let skip = padding(workspace, alignment_of(&geometry)?);
     let buffer = workspace.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
-    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
+    let needed = length.saturating_add(skip).saturating_add(Superblock::FIELDS);
+    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed })?;
     let sectors = Power::of_two(geometry.sector_size.trailing_zeros());
-    let mut newest: Option<Superblock> = None;
+    // Its generation, and how its blocks are numbered.
+    let mut newest: Option<(u64, u32)> = None;
     let mut copies = 0;
     let mut traces = false;
     let mut failure = None;
     // Block sizes to try: the one that a valid slot names, or all of them while none is known.
     for shift in 9..=16u32 {
         for slot in 0..SUPERBLOCKS {
-            let known = newest.as_ref().map(|sb| u32::from(sb.block_shift));
-            if known.is_some_and(|known| known != shift) || slot == 0 && shift > 9 {
+            if newest.is_some_and(|(_, known)| known != shift) || slot == 0 && shift > 9 {
                 continue;
             }
             let at = (slot << shift) / sectors;
@@ -134,20 +145,23 @@ pub(crate) async fn read_superblocks<D: BlockDevice>(
             traces |= buffer.starts_with(MAGIC);
             let found = Superblock::look(buffer, checksum);
             let found = found.filter(|(_, block_shift)| slot == 0 || u32::from(*block_shift) == shift);
-            let Some((generation, _)) = found else { continue };
-            match newest.as_ref().map_or(Ordering::Less, |sb| sb.generation.cmp(&generation)) {
-                Ordering::Less => (newest, copies) = (Superblock::decode(buffer, checksum), 1),
+            let Some((generation, block_shift)) = found else { continue };
+            match newest.map_or(Ordering::Less, |(newest, _)| newest.cmp(&generation)) {
+                Ordering::Less => {
+                    (newest, copies) = (Some((generation, u32::from(block_shift))), 1);
+                    copy(saved, buffer);
+                }
                 Ordering::Equal => copies += 1,
                 Ordering::Greater => {}
             }
         }
     }
     match (newest, failure) {
-        (Some(sb), _) => {
+        (Some((generation, _)), _) => {
             if copies < 2 {
-                event!(warn, "one copy of the superblock of generation {} cannot be read", sb.generation);
+                event!(warn, "one copy of the superblock of generation {} cannot be read", generation);
             }
-            Ok(sb)
+            Ok(())
         }
         (None, Some(error)) => Err(Error::Device(error)),
         (None, None) if traces => Err(damaged(Object::Superblock, 0)),

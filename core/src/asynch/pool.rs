@@ -41,10 +41,10 @@ impl<'w, D: BlockDevice> Pool<'w, D> {
     /// # Power loss
     /// Nothing is written: as before.
     pub async fn mount(mut device: D, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
-        let (sb, alignment) = Store::look(&mut device, workspace, options, 1).await?;
-        let mut store = Store::new(device, workspace, &sb, options.checksum, alignment);
-        store.take_in(options, BaseIdentity::default()).await?;
-        Ok(Self { store, base: NoBase::new() })
+        let (workspace, saved) = divide(workspace)?;
+        let alignment = Store::look(&mut device, workspace, saved, options, 1).await?;
+        let store = Store::new(device, workspace, saved, options.checksum, alignment);
+        Self::recovered(Self { store, base: NoBase::new() }, options, BaseIdentity::default()).await
     }
 }
 
@@ -80,10 +80,22 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
         options: &MountOptions,
     ) -> Result<Self, D> {
         let identity = identify(&mut base, workspace, device.geometry().sector_size, options.checksum).await?;
-        let (sb, alignment) = Store::look(&mut device, workspace, options, base.geometry().alignment).await?;
-        let mut store = Store::new(device, workspace, &sb, options.checksum, alignment);
-        store.take_in(options, identity).await?;
-        Ok(Self { store, base })
+        let (workspace, saved) = divide(workspace)?;
+        let alignment = Store::look(&mut device, workspace, saved, options, base.geometry().alignment).await?;
+        let store = Store::new(device, workspace, saved, options.checksum, alignment);
+        Self::recovered(Self { store, base }, options, identity).await
+    }
+
+    /// Takes in the journal of the pool, which is the one on this base.
+    // Made where it is returned, so that it is on the stack once.
+    pub(crate) async fn recovered(pool: Self, options: &MountOptions, base: BaseIdentity) -> Result<Self, D> {
+        let mut mounted = Ok(pool);
+        if let Ok(pool) = &mut mounted {
+            if let Err(error) = pool.store.take_in(options, base).await {
+                mounted = Err(error);
+            }
+        }
+        mounted
     }
 
     /// Ends the mount: whatever is pending goes into the trees, so that the next mount finds an empty journal.
@@ -180,43 +192,16 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
         let used = wide(pending.filter(|item| item.record.entry.is_block()).count());
         Space {
             total: store.layout.total,
-            free: store.durable.free.saturating_sub(used),
-            guaranteed: store.durable.guaranteed.saturating_sub(store.reserve_used),
+            free: store.durable().free().saturating_sub(used),
+            guaranteed: store.durable().guaranteed().saturating_sub(store.reserve_used),
             reserve: store.reserve(),
-            reclaimable: store.durable.reclaimable,
+            reclaimable: store.durable().reclaimable(),
         }
     }
 
     /// Counts of what was done since the mount.
     pub fn stats(&self) -> Stats {
         self.store.stats
-    }
-
-    /// What the pool says of itself.
-    pub fn info(&self) -> PoolInfo {
-        let (store, sb) = (&self.store, &self.store.durable);
-        let merging = sb.merge.mode != crate::format::MergeMode::None;
-        PoolInfo {
-            version: sb.version,
-            uuid: sb.uuid,
-            block_size: 1 << store.layout.block_shift,
-            sector_size: u32::try_from(store.sector_size).unwrap_or(0),
-            unit_size: 1 << sb.unit_shift,
-            journal_units: sb.journal_units,
-            pending: sb.pending,
-            pending_used: u32::try_from(store.pending.len()).unwrap_or(0),
-            generation: sb.generation,
-            epoch: sb.epoch,
-            next_layer: sb.next_layer,
-            layers: sb.layers,
-            deleted: sb.deleted,
-            staged: sb.staged,
-            base_sectors: sb.base.sectors,
-            heights: (sb.max_height, sb.catalog_height, u8::try_from(store.layout.levels()).unwrap_or(0)),
-            merging: merging.then_some((sb.merge.layer, sb.merge.front)),
-            read_only: store.read_only,
-            poisoned: store.poisoned,
-        }
     }
 
     /// The checksum in use.
@@ -355,7 +340,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Sectors of a physical unit.
     pub(crate) fn unit(&self) -> Power {
-        Power::of_two(u32::from(self.sb.unit_shift.saturating_sub(self.sb.sector_shift)))
+        Power::of_two(u32::from(self.durable().unit_shift().saturating_sub(self.durable().sector_shift())))
     }
 
     /// Bytes of so many sectors.

@@ -15,7 +15,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut proven = 0;
         let mut position = 0;
         let mut sound = true;
-        for place in 0..self.sb.journal_units {
+        for place in 0..self.durable().journal_units() {
             let Some(unit) = self.read_unit(place).await? else {
                 sound = false;
                 continue;
@@ -56,12 +56,12 @@ impl<D: BlockDevice> Store<'_, D> {
     /// A unit of this pool, in the scratch buffer.
     pub(crate) async fn read_unit(&mut self, place: u32) -> Outcome<Option<Unit>> {
         let sector = self.unit_sector(place);
-        let bytes = self.scratch.get_mut(..1 << self.sb.unit_shift).unwrap_or(&mut []);
+        let bytes = self.scratch.get_mut(..1 << self.durable().unit_shift()).unwrap_or(&mut []);
         self.stats.reads += 1;
         if let Err(error) = self.device.read(sector, bytes).await {
             return Err(self.unread(error));
         }
-        Ok(Unit::decode(bytes, self.checksum).filter(|unit| unit.uuid == self.sb.uuid))
+        Ok(Unit::decode(bytes, self.checksum).filter(|unit| unit.uuid == self.durable().uuid()))
     }
 
     /// Where the sweep of allocation must go on, given a unit in the scratch buffer: behind every block that it names (A1).

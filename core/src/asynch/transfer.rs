@@ -158,14 +158,14 @@ impl<D: BlockDevice> Store<'_, D> {
             return self.checkpoint().await.map(|()| None);
         }
         let new = self.pending.count_new();
-        let generation = self.durable.generation;
+        let generation = self.durable().generation();
         if new == 0 {
             return Ok(Some(Flushing { generation, mark: None, last: 0 }));
         }
-        let unit_size = 1usize << self.sb.unit_shift;
+        let unit_size = 1usize << self.durable().unit_shift();
         let units = parts(new, crate::format::Unit::capacity(unit_size));
         let last = u64::from(self.sequence) - 1 + wide(units);
-        if last > u64::from(self.sb.journal_units) {
+        if last > u64::from(self.durable().journal_units()) {
             return self.checkpoint().await.map(|()| None);
         }
         if self.held.unsettled > 0 {
@@ -177,7 +177,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// The device flush that was called after [`begin_flush`](Self::begin_flush) has returned.
     pub(crate) fn end_flush(&mut self, flushing: &Flushing) {
-        let Some(mark) = flushing.mark.filter(|_| flushing.generation == self.durable.generation) else { return };
+        let Some(mark) = flushing.mark.filter(|_| flushing.generation == self.durable().generation()) else { return };
         self.proven = self.proven.max(mark);
         self.flushed = self.flushed.max(flushing.last);
         self.stats.groups += 1;

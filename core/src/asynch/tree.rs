@@ -150,18 +150,18 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// Removes the changed block of `level` on the way to the address if it is all zeros, and then those above it.
     pub(crate) async fn prune(&mut self, tree: &mut Tree, address: u64, level: u8) -> Outcome<()> {
-        let mut path: heapless::Vec<(Slot, usize, Slot), { MAX_HEIGHT + 2 }> = heapless::Vec::new();
-        let (mut holder, mut offset) = (tree.holder, tree.offset);
+        let (mut slot, mut offset) = (tree.holder, tree.offset);
         for above in (level..tree.height.saturating_add(1)).rev() {
-            let entry = self.held_entry(holder, offset);
-            let Some(slot) = self.cache.find(entry.block) else { break };
-            let _ = path.push((holder, offset, slot));
-            (holder, offset) = (slot, self.child_offset(address, above));
+            let entry = self.held_entry(slot, offset);
+            let Some(below) = self.cache.find(entry.block) else { break };
+            (slot, offset) = (below, self.child_offset(address, above));
         }
-        while let Some((holder, offset, slot)) = path.pop() {
+        while slot != tree.holder && slot < self.cache.slots() {
             if !self.cache.is_dirty(slot) || self.cache.bytes(slot).iter().any(|byte| *byte != 0) {
                 break;
             }
+            // A dirty node knows where its entry is.
+            let (holder, offset) = self.cache.parent(slot);
             let entry = self.held_entry(holder, offset);
             self.cache.set_clean(slot);
             self.cache.assign(slot, None);
@@ -171,6 +171,7 @@ impl<D: BlockDevice> Store<'_, D> {
             let released = self.release_node(tree, entry.block).await;
             self.unpin(holder);
             released?;
+            slot = holder;
         }
         Ok(())
     }

@@ -9,19 +9,21 @@ use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
     /// One or several of a layer's addresses are worked off.
+    #[inline(never)]
     pub(crate) async fn trim(&mut self, layer: &Layer, budget: Budget) -> Outcome<Merge> {
-        let peers = self.children_of(layer.id).await?;
-        let mut open = self.open(layer.id).await?;
+        let Ok(ref peers) = self.children_of(layer.id).await else { return Err(Stop) };
+        let Ok(ref mut open) = self.open(layer.id).await else { return Err(Stop) };
         if self.sb.merge.front == 0 {
             // What changes from here on arms it again.
             open.layer.flags.remove(LayerFlags::ARMED);
         }
-        let mut tree = Tree { keep_birth: true, ..Self::map_tree(&open) };
+        let mut tree = Self::map_tree(open);
+        tree.keep_birth = true;
         let mut applied = Applied::default();
         let end = self.span(layer.height);
         let children = u64::from(layer.children);
         while self.sb.merge.front < end && self.affords(budget, children) {
-            self.trim_front(layer, &mut tree, &mut applied, &peers).await?;
+            self.trim_front(layer, &mut tree, &mut applied, peers).await?;
         }
         let done = self.sb.merge.front >= end;
         if done {
@@ -31,11 +33,12 @@ impl<D: BlockDevice> Store<'_, D> {
         open.layer.data = open.layer.data.saturating_add_signed(applied.data);
         open.layer.nodes = open.layer.nodes.saturating_add_signed(tree.nodes);
         let left = open.layer.data + open.layer.nodes;
-        self.save(&open);
+        self.save(open);
         Ok(Merge::Progress { layer: LayerId(layer.id), left })
     }
 
     /// Works off what is at the front: a subtree that stays, or one entry that goes.
+    #[inline(never)]
     pub(crate) async fn trim_front(
         &mut self,
         layer: &Layer,
@@ -74,11 +77,14 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// The children of a layer.
+    #[inline(never)]
     pub(crate) async fn children_of(&mut self, id: u32) -> Outcome<Peers> {
         let mut peers = Peers::default();
         let mut next = 1;
         while let Some(layer) = self.record_from(next).await? {
-            if is_child(layer, id) && peers.known.push((layer.root(), layer.height())).is_err() {
+            let mut peer = [layer.height(); Entry::SIZE + 1];
+            layer.root().encode(&mut peer, 0);
+            if is_child(layer, id) && peers.known.push(peer).is_err() {
                 peers.more = layer.id();
                 break;
             }
@@ -96,8 +102,9 @@ impl<D: BlockDevice> Store<'_, D> {
         level: u8,
         address: u64,
     ) -> Outcome<bool> {
-        for (root, height) in &peers.known {
-            if self.entry_at(*root, *height, level, address, Object::MapNode).await?.same(entry) {
+        for peer in &peers.known {
+            let (root, height) = (Entry::decode(peer, 0), u8_at(peer, Entry::SIZE));
+            if self.entry_at(root, height, level, address, Object::MapNode).await?.same(entry) {
                 return Ok(true);
             }
         }

@@ -17,7 +17,8 @@ pub(crate) struct Walk {
     height: u8,
     level: u8,
     address: u64,
-    path: heapless::Vec<Entry, MAX_HEIGHT>,
+    /// The nodes above, as they are stored.
+    path: heapless::Vec<[u8; Entry::SIZE], MAX_HEIGHT>,
     /// What was found so far. More than the device has blocks, and a node leads back to itself.
     found: u64,
 }
@@ -58,7 +59,7 @@ impl Walk {
     /// The next thing that the layer owns.
     pub(crate) async fn next<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<Option<Owned>> {
         while self.address < store.span(self.height) {
-            let holder = self.path.last().copied();
+            let holder = self.path.last().map(|node| Entry::decode(node, 0));
             let entry = match holder {
                 None => self.root,
                 Some(node) => {
@@ -80,7 +81,9 @@ impl Walk {
             if self.level == 0 {
                 self.advance(store);
             } else {
-                let _ = self.path.push(entry);
+                let mut node = [0; Entry::SIZE];
+                entry.encode(&mut node, 0);
+                let _ = self.path.push(node);
                 self.level -= 1;
             }
             return Ok(Some(found));

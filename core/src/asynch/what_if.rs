@@ -67,7 +67,7 @@ impl<'s> WhatIf<'s> {
         store: &mut Store<'_, D>,
         budget: u32,
     ) -> Outcome<Option<Delta>> {
-        let generation = store.durable.generation;
+        let generation = store.durable().generation();
         if self.generation.take() != Some(generation) {
             // The trees that were being walked may be gone, and their blocks something else.
             *self = Self { generation: None, ..Self::new(self.set, generation) };
@@ -291,7 +291,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         let result: Result<WhatIf<'s>, D> = async {
             let prepared = self.store.prepare_what_if(set).await;
             self.store.answer(prepared)?;
-            Ok(WhatIf::new(set, self.store.durable.generation))
+            Ok(WhatIf::new(set, self.store.durable().generation()))
         }
         .await;
         self.store.leave();

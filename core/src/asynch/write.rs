@@ -22,6 +22,16 @@ impl<D: BlockDevice> Store<'_, D> {
         }
     }
 
+    /// The number of sectors to be written, which can be written.
+    // Apart, as all that follows: on a small machine what it takes on the stack must be gone when a checkpoint is made.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    pub(crate) async fn check_write(&mut self, volume: LayerId, sector: u64, buffer: &[u8]) -> Outcome<u64> {
+        let head = self.writable_head(volume).await?;
+        let count = self.sectors_in(buffer, head.sectors)?;
+        self.check_range(&head, sector, count)?;
+        Ok(count)
+    }
+
     /// Rules W1 to W3.
     pub(crate) async fn place(&mut self, head: &Head, address: u64) -> Outcome<Place> {
         let (entry, item) = self.effective(head, address).await?;
@@ -150,36 +160,56 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
     }
 
     pub(crate) async fn write_sectors(&mut self, volume: LayerId, sector: u64, buffer: &[u8]) -> Outcome<()> {
-        let head = self.store.writable_head(volume).await?;
-        let count = self.store.sectors_in(buffer, head.sectors)?;
-        self.store.check_range(&head, sector, count)?;
+        let count = self.store.check_write(volume, sector, buffer).await?;
         if count == 0 {
             return Ok(());
         }
-        self.store.leave_fresh().await?;
-        let head = self.store.head(volume).await?;
         let spb = self.store.spb;
-        self.store.admit_range(&head, sector / spb, (sector + count - 1) / spb - sector / spb + 1).await?;
+        self.store.leave_fresh().await?;
+        self.store.admit_range(volume, sector / spb, (sector + count - 1) / spb).await?;
         let mut done = 0;
         while done < count {
             let head = self.store.head(volume).await?;
             let (address, within) = ((sector + done) / spb, (sector + done) % spb);
             let left = count - done;
             let bytes = buffer.get(self.store.bytes_of(done)..).unwrap_or(&[]);
-            done += if within == 0 && left >= spb.get() && self.store.is_aligned(bytes) {
+            let tried = if within == 0 && left >= spb.get() && self.store.is_aligned(bytes) {
                 self.write_blocks(&head, address, left / spb, bytes).await?
             } else {
                 let sectors = (spb.get() - within).min(left);
                 let part = bytes.get(..self.store.bytes_of(sectors)).unwrap_or(&[]);
-                self.write_part(&head, address, within, sectors, Source::Bytes(part), false).await?;
-                sectors
+                self.write_part(&head, address, within, sectors, Source::Bytes(part), false).await?
             };
+            match tried {
+                Ok(written) => done += written,
+                Err(demand) => self.store.make_way(&head, &demand).await?,
+            }
         }
         Ok(())
     }
 
-    /// Writes some whole blocks in one device call: sectors written.
-    pub(crate) async fn write_blocks(&mut self, head: &Head, address: u64, most: u64, bytes: &[u8]) -> Outcome<u64> {
+    /// Writes a part of one block of a volume; it is `moved` to a new block even if it could be written over.
+    pub(crate) async fn write_within(
+        &mut self,
+        volume: LayerId,
+        address: u64,
+        within: u64,
+        sectors: u64,
+        source: Source<'_>,
+        moved: bool,
+    ) -> Outcome<()> {
+        loop {
+            let head = self.store.head(volume).await?;
+            match self.write_part(&head, address, within, sectors, source, moved).await? {
+                Ok(_) => return Ok(()),
+                Err(demand) => self.store.make_way(&head, &demand).await?,
+            }
+        }
+    }
+
+    /// Tries to write some whole blocks in one device call.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    pub(crate) async fn write_blocks(&mut self, head: &Head, address: u64, most: u64, bytes: &[u8]) -> Outcome<Tried> {
         let store = &mut self.store;
         let size = store.block_size();
         let (block, count, growth) = match store.place(head, address).await? {
@@ -187,7 +217,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
             Place::Fresh { owned, known, .. } => {
                 let demand = store.demand(head, address, owned, known).await?;
                 if !store.fits(&demand) {
-                    return if store.make_room(head, &demand).await? { Ok(0) } else { Err(store.no_space(&demand)) };
+                    return Ok(Err(demand));
                 }
                 let count = store.run_fresh(head, address, most).await?;
                 let (block, count) = store.allocate(count).await?;
@@ -197,7 +227,7 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         let bytes = bytes.get(..index(count) * size).unwrap_or(&[]);
         store.device_write(block * store.spb, bytes).await?;
         if growth.is_none() && !store.pending.any(head.id, address, count, |item| item.unit == 0) {
-            return Ok(count * store.spb);
+            return Ok(Ok(count * store.spb));
         }
         for (i, content) in bytes.chunks_exact(size).enumerate() {
             let address = address + wide(i);
@@ -209,10 +239,11 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
                 }
             }
         }
-        Ok(count * store.spb)
+        Ok(Ok(count * store.spb))
     }
 
-    /// Writes some sectors of one block; it is `moved` to a new block even if it could be written over.
+    /// Tries to write some sectors of one block.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub(crate) async fn write_part(
         &mut self,
         head: &Head,
@@ -221,43 +252,34 @@ impl<D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'_, D, B> {
         sectors: u64,
         source: Source<'_>,
         moved: bool,
-    ) -> Outcome<()> {
-        let (mut head, id) = (*head, LayerId(head.id));
-        loop {
-            let (old, owned, known) = match self.store.place(&head, address).await? {
-                Place::Over(_) if moved => {
-                    let (old, known) = self.store.effective(&head, address).await?;
-                    (old, true, known)
-                }
-                Place::Over(block) => {
-                    return self.store.write_over(&head, address, block, within, sectors, source).await;
-                }
-                Place::Fresh { old, owned, known } => (old, owned, known),
-            };
-            let demand = self.store.demand(&head, address, owned, known).await?;
-            if !self.store.fits(&demand) {
-                if !self.store.make_room(&head, &demand).await? {
-                    return Err(self.store.no_space(&demand));
-                }
-                head = self.store.head(id).await?;
-                continue;
+    ) -> Outcome<Tried> {
+        let (old, owned, known) = match self.store.place(head, address).await? {
+            Place::Over(_) if moved => {
+                let (old, known) = self.store.effective(head, address).await?;
+                (old, true, known)
             }
-            let (block, _) = self.store.allocate(1).await?;
-            self.compose(&head, address, &old).await?;
-            self.store.stats.copies += 1;
-            self.store.lay_over(within, sectors, source);
-            self.store.write_scratch(block).await?;
-            let crc = (self.store.checksum)(0, self.store.scratch);
-            return self.store.note_block(&head, address, block, crc, demand.growth).await;
+            Place::Over(block) => {
+                self.store.write_over(head, address, block, within, sectors, source).await?;
+                return Ok(Ok(sectors));
+            }
+            Place::Fresh { old, owned, known } => (old, owned, known),
+        };
+        let demand = self.store.demand(head, address, owned, known).await?;
+        if !self.store.fits(&demand) {
+            return Ok(Err(demand));
         }
+        let (block, _) = self.store.allocate(1).await?;
+        self.compose(head, address, &old).await?;
+        self.store.stats.copies += 1;
+        self.store.lay_over(within, sectors, source);
+        self.store.write_scratch(block).await?;
+        let crc = (self.store.checksum)(0, self.store.scratch);
+        self.store.note_block(head, address, block, crc, demand.growth).await?;
+        Ok(Ok(sectors))
     }
 }
 
 impl<D: BlockDevice> Store<'_, D> {
-    pub(crate) fn no_space(&mut self, demand: &Demand) -> Stop {
-        self.refused(self.missing(demand).max(1))
-    }
-
     pub(crate) async fn note_data(
         &mut self,
         head: &Head,

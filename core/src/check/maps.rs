@@ -8,7 +8,7 @@ use crate::{
     bytes::index,
     device::BlockDevice,
     error::{Error, Object},
-    format::{Entry, Layer, LayerView, MergeMode},
+    format::{Entry, Layer, MergeMode},
     store::{Outcome, Stop, Store},
     types::{LayerFlags, LayerId},
     walk::{Owned, Walk},
@@ -18,7 +18,14 @@ use crate::{
 #[path = "../asynch/check/maps.rs"]
 pub(crate) mod asynch;
 
+/// The map of a layer.
+struct Map {
+    root: Entry,
+    height: u8,
+}
+
 impl<D: BlockDevice> Store<'_, D> {
+    #[inline(never)]
     pub(super) fn check_catalog_nodes(&mut self, run: &mut Checking<'_>, totals: &mut Totals) -> Outcome<()> {
         // The catalog is walked like a map that owns everything; its pages are where a map has data.
         let tree = Layer { root: self.sb.catalog, height: self.sb.catalog_height, ..Layer::FREE };
@@ -51,6 +58,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(Some(owned))
     }
 
+    #[inline(never)]
     pub(super) fn check_layer(&mut self, run: &mut Checking<'_>, layer: &Layer, totals: &mut Totals) -> Outcome<()> {
         let id = Some(LayerId(layer.id));
         totals.layers += 1;
@@ -65,8 +73,9 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         // While a merge runs, parent and child are about to differ. A parent that is damaged itself is reported where it is walked over.
         let compared = run.first_pass() && layer.parent != 0 && !self.is_merging(layer);
-        let parent = if compared { self.known(layer.parent)?.map(LayerView::decode) } else { None };
-        if let Some(parent) = &parent {
+        let known = if compared { self.known(layer.parent)? } else { None };
+        let parent = &known.map(|parent| Map { root: parent.root(), height: parent.height() });
+        if let Some(parent) = parent {
             self.check_same(run, layer, parent, layer.height, 0, &layer.root)?;
         }
         let (mut data, mut nodes, mut walk) = (0, 0, Walk::new(layer));
@@ -101,7 +110,7 @@ impl<D: BlockDevice> Store<'_, D> {
     }
 
     /// What a node leads to and the layer does not own, its parent has in the same place: nobody else keeps it from being freed.
-    fn check_inherited(&mut self, run: &mut Checking<'_>, layer: &Layer, parent: &Layer, node: &Owned) -> Outcome<()> {
+    fn check_inherited(&mut self, run: &mut Checking<'_>, layer: &Layer, parent: &Map, node: &Owned) -> Outcome<()> {
         for i in 0..1u64 << self.fan_shift() {
             let slot = self.load(&node.entry, Object::MapNode)?;
             let entry = self.entry_in(slot, index(i) * Entry::SIZE);
@@ -116,7 +125,7 @@ impl<D: BlockDevice> Store<'_, D> {
         &mut self,
         run: &mut Checking<'_>,
         layer: &Layer,
-        parent: &Layer,
+        parent: &Map,
         level: u8,
         address: u64,
         entry: &Entry,
@@ -139,7 +148,7 @@ impl<D: BlockDevice> Store<'_, D> {
         &mut self,
         run: &mut Checking<'_>,
         layer: &Layer,
-        parent: Option<&Layer>,
+        parent: Option<&Map>,
         owned: &Owned,
     ) -> Outcome<bool> {
         let id = Some(LayerId(layer.id));

@@ -31,12 +31,14 @@ impl<D: BlockDevice> Store<'_, D> {
         let epoch = if closed { layer.epoch.max(layer.parent_epoch.saturating_add(1)).min(latest) } else { 0 };
         run.field(id, "epoch", layer.epoch, epoch);
         run.field(id, "height", layer.height, layer.height.max(self.height_of(layer.sectors)));
-        run.field(id, "description", layer.description, wide(usize::from(layer.description).min(DESCRIPTION)));
-        let (length, sectors) = match layer.kind {
-            LayerKind::Attachment => (layer.length, self.sector().ceil(layer.length).max(1)),
+        let record = self.layer(id)?;
+        let (described, length) = (record.described(), record.length());
+        run.field(id, "description", described, wide(usize::from(described).min(DESCRIPTION)));
+        let (possible, sectors) = match layer.kind {
+            LayerKind::Attachment => (length, self.sector().ceil(length).max(1)),
             _ => (0, layer.sectors.max(1)),
         };
-        run.field(id, "length", layer.length, length);
+        run.field(id, "length", length, possible);
         run.field(id, "sectors", layer.sectors, sectors);
         self.check_parent(run, layer)?;
         self.check_owner(run, layer)

@@ -43,7 +43,7 @@ const MOUNT: usize = 128;
 const LENGTH: usize = 136;
 const NAME: usize = 192;
 
-/// The fields of a layer. Layer number 0 stands for "none".
+/// The fields of a layer that the pool itself reckons with. Layer number 0 stands for "none".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layer {
     /// Its number; 0 if the slot is free.
@@ -56,8 +56,6 @@ pub struct Layer {
     pub flags: LayerFlags,
     /// The epoch that it closed; 0 for a live volume.
     pub epoch: u32,
-    /// Given by the caller.
-    pub uuid: [u8; 16],
     /// Root of its map.
     pub root: Entry,
     /// The layer below.
@@ -82,6 +80,15 @@ pub struct Layer {
     pub data: u64,
     /// Nodes that it owns.
     pub nodes: u64,
+}
+
+/// The other fields of a record: what is kept for whoever asks. They are changed on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Label {
+    /// Its name.
+    pub name: Name,
+    /// Given by the caller.
+    pub uuid: [u8; 16],
     /// When it was made.
     pub created: u64,
     /// When it was last rolled back; meaningful if `reverted_from` is not 0.
@@ -94,8 +101,60 @@ pub struct Layer {
     pub mount: u32,
     /// An attachment's length in bytes.
     pub length: u64,
-    /// Its name.
-    pub name: Name,
+}
+
+impl Label {
+    /// Nothing is said of the layer.
+    pub const NONE: Self = Self {
+        name: Name::NONE,
+        uuid: [0; 16],
+        created: 0,
+        reverted_at: 0,
+        reverted_from: 0,
+        description: 0,
+        mount: 0,
+        length: 0,
+    };
+
+    /// Stores all of it in the record at the start of `bytes`.
+    pub fn encode(&self, bytes: &mut [u8]) {
+        let Some(bytes) = bytes.first_chunk_mut::<RECORD_SIZE>() else { return };
+        Self::put_made(bytes, &self.uuid, self.created);
+        Self::put_name(bytes, &self.name);
+        Self::put_reverted(bytes, self.reverted_at, self.reverted_from);
+        Self::put_described(bytes, self.description);
+        Self::put_attachment(bytes, self.length, self.mount);
+    }
+
+    /// Stores what is said once, when the layer is made.
+    pub(crate) fn put_made(bytes: &mut [u8], uuid: &[u8; 16], created: u64) {
+        put(bytes, UUID, uuid);
+        put_u64(bytes, CREATED, created);
+    }
+
+    /// Stores the name alone, which has been [looked at](Name::is_possible).
+    pub(crate) fn put_name(bytes: &mut [u8], name: &str) {
+        put_u8(bytes, NAME_LENGTH, u8::try_from(name.len()).unwrap_or(0));
+        put(bytes, NAME, &[0; Name::CAPACITY]);
+        put(bytes, NAME, name.as_bytes());
+    }
+
+    /// Stores when and to what the layer was rolled back.
+    pub(crate) fn put_reverted(bytes: &mut [u8], at: u64, from: u32) {
+        put_u64(bytes, REVERTED_AT, at);
+        put_u32(bytes, REVERTED_FROM, from);
+    }
+
+    /// Stores the length of the description.
+    pub(crate) fn put_described(bytes: &mut [u8], length: u16) {
+        put_u16(bytes, DESCRIPTION, length);
+    }
+
+    /// Stores what an attachment has: its length, and at which mount it was staged.
+    pub(crate) fn put_attachment(bytes: &mut [u8], length: u64, mount: u32) {
+        put_u64(bytes, LENGTH, length);
+        put_u32(bytes, MOUNT, mount);
+    }
 }
 
 impl Layer {
@@ -109,7 +168,6 @@ impl Layer {
         height: 1,
         flags: LayerFlags::empty(),
         epoch: 0,
-        uuid: [0; 16],
         root: Entry::EMPTY,
         parent: 0,
         parent_epoch: 0,
@@ -122,13 +180,6 @@ impl Layer {
         sectors: 0,
         data: 0,
         nodes: 0,
-        created: 0,
-        reverted_at: 0,
-        reverted_from: 0,
-        description: 0,
-        mount: 0,
-        length: 0,
-        name: Name::NONE,
     };
 
     /// The record at the start of `bytes` (at least 256): `None` if no field combination that was ever written looks like it.
@@ -144,26 +195,23 @@ impl Layer {
         length == name.len() && stored == Some(name.as_bytes()) && bytes.get(..4) != Some(&[0; 4])
     }
 
-    /// Stores the record at the start of `bytes`.
+    /// Stores the fields in the record at the start of `bytes`.
     pub fn encode(&self, bytes: &mut [u8]) {
+        self.put(bytes);
+        if bytes.len() >= RECORD_SIZE {
+            self.root.encode(bytes, ROOT);
+        }
+    }
+
+    /// The same without the root, which is changed on the page.
+    pub(crate) fn put(&self, bytes: &mut [u8]) {
         // With the length known no field has to look at it.
         let Some(bytes) = bytes.first_chunk_mut::<RECORD_SIZE>() else { return };
         put_u32(bytes, 0, self.id);
-        put_u8(
-            bytes,
-            KIND,
-            match self.kind {
-                LayerKind::Volume => 0,
-                LayerKind::Snapshot => 1,
-                LayerKind::Attachment => 2,
-            },
-        );
-        put_u8(bytes, NAME_LENGTH, u8::try_from(self.name.len()).unwrap_or(0));
+        put_u8(bytes, KIND, self.kind.number());
         put_u8(bytes, HEIGHT, self.height);
         put_u32(bytes, FLAGS, self.flags.bits());
         put_u32(bytes, EPOCH, self.epoch);
-        put(bytes, UUID, &self.uuid);
-        self.root.encode(bytes, ROOT);
         put_u32(bytes, PARENT, self.parent);
         put_u32(bytes, PARENT_EPOCH, self.parent_epoch);
         put_u32(bytes, FAMILY, self.family);
@@ -175,14 +223,6 @@ impl Layer {
         put_u64(bytes, SECTORS, self.sectors);
         put_u64(bytes, DATA, self.data);
         put_u64(bytes, NODES, self.nodes);
-        put_u64(bytes, CREATED, self.created);
-        put_u64(bytes, REVERTED_AT, self.reverted_at);
-        put_u32(bytes, REVERTED_FROM, self.reverted_from);
-        put_u16(bytes, DESCRIPTION, self.description);
-        put_u32(bytes, MOUNT, self.mount);
-        put_u64(bytes, LENGTH, self.length);
-        put(bytes, NAME, &[0; Name::CAPACITY]);
-        put(bytes, NAME, self.name.as_bytes());
     }
 
     /// It is waiting for merge.
@@ -193,7 +233,7 @@ impl Layer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Layer, RECORD_SIZE};
+    use super::{Label, Layer, LayerView, RECORD_SIZE};
     use crate::{LayerFlags, LayerKind, Name, format::Entry};
 
     #[test]
@@ -204,7 +244,6 @@ mod tests {
             height: 2,
             flags: LayerFlags::INTEGRITY,
             epoch: 3,
-            uuid: [4; 16],
             root: Entry { block: 5, birth: 6, crc: 7, ..Entry::EMPTY },
             parent: 8,
             parent_epoch: 9,
@@ -217,17 +256,29 @@ mod tests {
             sectors: 16,
             data: 17,
             nodes: 18,
+        };
+        let label = Label {
+            name: Name::new("käse").unwrap(),
+            uuid: [4; 16],
             created: 19,
             reverted_at: 20,
             reverted_from: 21,
             description: 22,
             mount: 23,
             length: 24,
-            name: Name::new("käse").unwrap(),
         };
-        let mut bytes = [0; RECORD_SIZE];
-        layer.encode(&mut bytes);
-        assert_eq!(Layer::decode(&bytes), Some(layer));
+        for label_first in [true, false] {
+            let mut bytes = [0; RECORD_SIZE];
+            if label_first {
+                label.encode(&mut bytes);
+            }
+            layer.encode(&mut bytes);
+            if !label_first {
+                label.encode(&mut bytes);
+            }
+            assert_eq!(Layer::decode(&bytes), Some(layer));
+            assert_eq!(LayerView::new(&bytes).label(), label);
+        }
     }
 
     #[test]

@@ -28,6 +28,13 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// The layout of a pool with these sizes, as its superblock has them.
+    pub fn of(block_shift: u8, total: u64, journal_units: u32, unit_shift: u8) -> Self {
+        let block_shift = u32::from(block_shift).min(63);
+        let journal = u64::from(journal_units).checked_shl(u32::from(unit_shift)).unwrap_or(u64::MAX);
+        Self { block_shift, total, journal_blocks: Power::of_two(block_shift).ceil(journal) }
+    }
+
     /// Binary logarithm of the number of entries in a node.
     #[inline]
     pub fn fan_shift(&self) -> u32 {

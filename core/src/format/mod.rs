@@ -13,7 +13,9 @@ mod superblock;
 
 pub use entry::{Entry, EntryFlags, SpaceEntry};
 pub use journal::{Record, UNIT_HEADER, Unit};
-pub use layer::{Layer, LayerView, RECORD_SIZE, SLOT_SIZE};
+pub use layer::{Label, Layer, LayerView, RECORD_SIZE, SLOT_SIZE};
 pub use layout::{GROUP_START, Layout, MAX_HEIGHT, SUPERBLOCKS, height_for, height_limit, nodes_for};
 pub use spares::{SPARES, Spares};
-pub use superblock::{BaseIdentity, MAGIC, MergeMode, MergeState, SUPERBLOCK_SIZE, Superblock, VERSION};
+pub use superblock::{
+    BaseIdentity, MAGIC, MergeMode, MergeState, SUPERBLOCK_SIZE, State, Superblock, SuperblockView, VERSION,
+};

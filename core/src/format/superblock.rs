@@ -10,11 +10,19 @@
 //! 192 base: sectors, fingerprint (24)                 216 spare count   224 spares (24 x 6)       368 zeros
 //! ```
 
+mod state;
+mod view;
+
+use core::ops::{Deref, DerefMut};
+
 use crate::{
-    bytes::{Power, array, put, put_u8, put_u16, put_u32, put_u48, put_u64, u8_at, u16_at, u32_at, u48_at, u64_at},
+    bytes::{put, put_u8, put_u16, put_u32, put_u64, u8_at, u32_at, u64_at},
     checksum::Checksum,
-    format::{Entry, Layout, SPARES, SpaceEntry, Spares},
+    format::{Layout, SPARES, Spares},
 };
+
+pub use state::State;
+pub use view::SuperblockView;
 
 /// The first bytes of a superblock.
 pub const MAGIC: &[u8; 8] = b"COWLPOOL";
@@ -23,8 +31,9 @@ pub const SUPERBLOCK_SIZE: usize = 512;
 /// Version of the format: a later major version is refused, a later minor one is not.
 pub const VERSION: (u16, u16) = (1, 0);
 
-/// Where they begin in the superblock.
-const SPARES_AT: usize = 224;
+/// Where it is said how many spares there are, and where they begin.
+pub(crate) const SPARE_COUNT: usize = 216;
+pub(crate) const SPARES_AT: usize = 224;
 
 /// What a merge in progress does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,8 +76,6 @@ pub struct Superblock {
     pub version: (u16, u16),
     /// The pool.
     pub uuid: [u8; 16],
-    /// Counts checkpoints.
-    pub generation: u64,
     /// Features that an older version may ignore.
     pub compatible: u32,
     /// Features with which an older version may still read.
@@ -81,161 +88,94 @@ pub struct Superblock {
     pub sector_shift: u8,
     /// Binary logarithm of the size of a journal unit.
     pub unit_shift: u8,
-    /// Blocks of the device that are used.
-    pub total: u64,
     /// Units of the journal.
     pub journal_units: u32,
     /// Records that the pending table can hold.
     pub pending: u32,
-    /// The epoch in which entries are being written.
-    pub epoch: u32,
-    /// The next layer's number.
-    pub next_layer: u32,
-    /// Root of the space map.
-    pub space: SpaceEntry,
-    /// Root of the catalog.
-    pub catalog: Entry,
-    /// Levels of the catalog's nodes; 0 if the root is a page.
-    pub catalog_height: u8,
-    /// Height of the highest map.
-    pub max_height: u8,
-    /// Free blocks, the spares among them.
-    pub free: u64,
-    /// Free blocks that are promised to guaranteed volumes.
-    pub guaranteed: u64,
-    /// Blocks of deleted layers without children.
-    pub reclaimable: u64,
-    /// Where allocation begins in this generation.
-    pub cursor: u64,
-    /// The merge in progress.
-    pub merge: MergeState,
-    /// A deleted layer that may be worth a look.
-    pub hint: u32,
-    /// Layer records.
-    pub layers: u32,
-    /// Deleted layers among them.
-    pub deleted: u32,
-    /// Staged attachments among them.
-    pub staged: u32,
     /// The base device.
     pub base: BaseIdentity,
+    /// What a checkpoint changes.
+    pub state: State,
     /// Free blocks that the space map counts as used.
     pub spares: Spares,
 }
 
 impl Superblock {
+    /// Bytes of its fields; zeros follow.
+    pub const FIELDS: usize = SPARES_AT + 6 * SPARES;
+
     /// Where the fixed things are in the pool that it describes.
     pub fn layout(&self) -> Layout {
-        let block_shift = u32::from(self.block_shift).min(63);
-        let journal = u64::from(self.journal_units).checked_shl(u32::from(self.unit_shift)).unwrap_or(u64::MAX);
-        Layout { block_shift, total: self.total, journal_blocks: Power::of_two(block_shift).ceil(journal) }
+        Layout::of(self.block_shift, self.total, self.journal_units, self.unit_shift)
     }
 
     /// Generation and block shift, if the bytes are a superblock that was written whole.
     pub fn look(bytes: &[u8], checksum: Checksum) -> Option<(u64, u8)> {
         let bytes = bytes.first_chunk::<SUPERBLOCK_SIZE>()?;
         let whole = bytes.starts_with(MAGIC) && u32_at(bytes, 12) == Self::sum(bytes, checksum);
-        let possible = u8_at(bytes, 156) <= 2 && usize::from(u8_at(bytes, 216)) <= SPARES;
+        let possible = u8_at(bytes, 156) <= 2 && usize::from(u8_at(bytes, SPARE_COUNT)) <= SPARES;
         (whole && possible).then(|| (u64_at(bytes, 32), u8_at(bytes, 52)))
     }
 
     /// The superblock, if the bytes are one that was written whole; any version and features.
     pub fn decode(bytes: &[u8], checksum: Checksum) -> Option<Self> {
         Self::look(bytes, checksum)?;
-        let bytes = bytes.first_chunk::<SUPERBLOCK_SIZE>()?;
-        let mode = match u8_at(bytes, 156) {
-            0 => MergeMode::None,
-            1 => MergeMode::Merge,
-            _ => MergeMode::Trim,
-        };
-        let count = usize::from(u8_at(bytes, 216));
+        let bytes = bytes.first_chunk()?;
+        let view = SuperblockView(bytes);
+        let mut spares = Spares::default();
+        spares.take(bytes);
         Some(Self {
-            version: (u16_at(bytes, 8), u16_at(bytes, 10)),
-            uuid: array(bytes, 16),
-            generation: u64_at(bytes, 32),
-            compatible: u32_at(bytes, 40),
-            read_only_compatible: u32_at(bytes, 44),
-            incompatible: u32_at(bytes, 48),
-            block_shift: u8_at(bytes, 52),
-            sector_shift: u8_at(bytes, 53),
-            unit_shift: u8_at(bytes, 54),
-            total: u64_at(bytes, 56),
-            journal_units: u32_at(bytes, 64),
-            pending: u32_at(bytes, 68),
-            epoch: u32_at(bytes, 72),
-            next_layer: u32_at(bytes, 76),
-            space: SpaceEntry::decode(bytes, 80),
-            catalog: Entry::decode(bytes, 96),
-            catalog_height: u8_at(bytes, 112),
-            max_height: u8_at(bytes, 114),
-            free: u64_at(bytes, 120),
-            guaranteed: u64_at(bytes, 128),
-            reclaimable: u64_at(bytes, 136),
-            cursor: u64_at(bytes, 144),
-            merge: MergeState { layer: u32_at(bytes, 152), mode, front: u64_at(bytes, 160), limit: u32_at(bytes, 168) },
-            hint: u32_at(bytes, 176),
-            layers: u32_at(bytes, 180),
-            deleted: u32_at(bytes, 184),
-            staged: u32_at(bytes, 188),
-            base: BaseIdentity { sectors: u64_at(bytes, 192), fingerprint: u32_at(bytes, 200) },
-            spares: (0..count).map(|i| u48_at(bytes, SPARES_AT + 6 * i)).collect(),
+            version: view.version(),
+            uuid: view.uuid(),
+            compatible: view.compatible(),
+            read_only_compatible: view.read_only_compatible(),
+            incompatible: view.incompatible(),
+            block_shift: view.block_shift(),
+            sector_shift: view.sector_shift(),
+            unit_shift: view.unit_shift(),
+            journal_units: view.journal_units(),
+            pending: view.pending(),
+            base: view.base(),
+            state: view.state(),
+            spares,
         })
     }
 
     /// Writes the superblock for a slot over the first 512 bytes.
     pub fn encode(&self, bytes: &mut [u8], slot: u8, checksum: Checksum) {
-        // With the length known no field has to look at it.
         let Some(bytes) = bytes.first_chunk_mut::<SUPERBLOCK_SIZE>() else { return };
+        bytes.fill(0);
+        if let Some(fields) = bytes.first_chunk_mut() {
+            self.put(fields);
+        }
+        Self::seal(bytes, slot, checksum);
+    }
+
+    /// Writes the fields alone, without slot and checksum.
+    pub fn put(&self, bytes: &mut [u8; Self::FIELDS]) {
         bytes.fill(0);
         put(bytes, 0, MAGIC);
         put_u16(bytes, 8, self.version.0);
         put_u16(bytes, 10, self.version.1);
         put(bytes, 16, &self.uuid);
-        put_u64(bytes, 32, self.generation);
         put_u32(bytes, 40, self.compatible);
         put_u32(bytes, 44, self.read_only_compatible);
         put_u32(bytes, 48, self.incompatible);
-        put(bytes, 52, &[self.block_shift, self.sector_shift, self.unit_shift, slot]);
-        put_u64(bytes, 56, self.total);
+        put(bytes, 52, &[self.block_shift, self.sector_shift, self.unit_shift]);
         put_u32(bytes, 64, self.journal_units);
         put_u32(bytes, 68, self.pending);
-        put_u32(bytes, 72, self.epoch);
-        put_u32(bytes, 76, self.next_layer);
-        self.space.encode(bytes, 80);
-        self.catalog.encode(bytes, 96);
-        put(bytes, 112, &[self.catalog_height, 0, self.max_height]);
-        put_u64(bytes, 120, self.free);
-        put_u64(bytes, 128, self.guaranteed);
-        put_u64(bytes, 136, self.reclaimable);
-        put_u64(bytes, 144, self.cursor);
-        self.encode_merge(bytes);
-        put_u32(bytes, 176, self.hint);
-        put_u32(bytes, 180, self.layers);
-        put_u32(bytes, 184, self.deleted);
-        put_u32(bytes, 188, self.staged);
         put_u64(bytes, 192, self.base.sectors);
         put_u32(bytes, 200, self.base.fingerprint);
-        put_u8(bytes, 216, u8::try_from(self.spares.len()).unwrap_or(0));
-        for (i, block) in self.spares.iter().enumerate() {
-            put_u48(bytes, SPARES_AT + 6 * i, block);
-        }
-        let sum = Self::sum(bytes, checksum);
-        put_u32(bytes, 12, sum);
+        self.state.put(bytes);
+        self.spares.put(bytes);
     }
 
-    fn encode_merge(&self, bytes: &mut [u8; SUPERBLOCK_SIZE]) {
-        put_u32(bytes, 152, self.merge.layer);
-        put_u8(
-            bytes,
-            156,
-            match self.merge.mode {
-                MergeMode::None => 0,
-                MergeMode::Merge => 1,
-                MergeMode::Trim => 2,
-            },
-        );
-        put_u64(bytes, 160, self.merge.front);
-        put_u32(bytes, 168, self.merge.limit);
+    /// Makes a superblock for a slot of the fields in the first bytes.
+    pub fn seal(bytes: &mut [u8], slot: u8, checksum: Checksum) {
+        let Some(bytes) = bytes.first_chunk_mut::<SUPERBLOCK_SIZE>() else { return };
+        put_u8(bytes, 55, slot);
+        let sum = Self::sum(bytes, checksum);
+        put_u32(bytes, 12, sum);
     }
 
     fn sum(bytes: &[u8; SUPERBLOCK_SIZE], checksum: Checksum) -> u32 {
@@ -245,25 +185,50 @@ impl Superblock {
     }
 }
 
+impl Deref for Superblock {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Superblock {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{BaseIdentity, Entry, MergeMode, MergeState, SpaceEntry, Superblock, VERSION};
-    use crate::crc32c;
+    use super::{BaseIdentity, MergeMode, MergeState, State, Superblock, VERSION};
+    use crate::{
+        crc32c,
+        format::{Entry, SpaceEntry},
+    };
 
     fn sample() -> Superblock {
         Superblock {
             version: VERSION,
             uuid: [1; 16],
-            generation: 2,
             compatible: 3,
             read_only_compatible: 4,
             incompatible: 5,
             block_shift: 9,
             sector_shift: 9,
             unit_shift: 9,
-            total: 100,
             journal_units: 4,
             pending: 8,
+            base: BaseIdentity { sectors: 19, fingerprint: 20 },
+            state: state(),
+            spares: [41, 42].into_iter().collect(),
+        }
+    }
+
+    fn state() -> State {
+        State {
+            generation: 2,
+            total: 100,
             epoch: 6,
             next_layer: 7,
             space: SpaceEntry { free: 70, copy: 1, generation: 2, crc: 9 },
@@ -279,8 +244,6 @@ mod tests {
             layers: 16,
             deleted: 17,
             staged: 18,
-            base: BaseIdentity { sectors: 19, fingerprint: 20 },
-            spares: [41, 42].into_iter().collect(),
         }
     }
 

@@ -5,10 +5,10 @@
 use std::borrow::Cow;
 
 use cowl::{
-    BlockDevice, LayerKind,
+    BlockDevice, LayerKind, Name,
     format::{
-        Entry, GROUP_START, Layer, Layout, MergeMode, RECORD_SIZE, Record, SLOT_SIZE, SUPERBLOCKS, SpaceEntry,
-        Superblock, UNIT_HEADER, Unit,
+        Entry, GROUP_START, Layer, LayerView, Layout, MergeMode, RECORD_SIZE, Record, SLOT_SIZE, SUPERBLOCKS,
+        SpaceEntry, Superblock, UNIT_HEADER, Unit,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -39,8 +39,8 @@ pub fn walk(device: &mut HostDevice, data: bool) -> Result<Vec<Item>, Failure> {
     walker.journal()?;
     walker.space()?;
     let layers = walker.catalog()?;
-    for layer in &layers {
-        walker.map(layer, data)?;
+    for (layer, name) in &layers {
+        walker.map(layer, &title(layer, name), data)?;
     }
     Ok(walker.items)
 }
@@ -194,7 +194,7 @@ impl<'d> Walker<'d> {
         Ok(())
     }
 
-    fn catalog(&mut self) -> Result<Vec<Layer>, Failure> {
+    fn catalog(&mut self) -> Result<Vec<(Layer, Name)>, Failure> {
         let mut layers = Vec::new();
         let mut stack = vec![(u32::from(self.sb.catalog_height), 0, self.sb.catalog)];
         while let Some((level, index, node)) = stack.pop() {
@@ -215,7 +215,7 @@ impl<'d> Walker<'d> {
         Ok(layers)
     }
 
-    fn page(&mut self, bytes: &[u8], page: u64, block: u64, layers: &mut Vec<Layer>) {
+    fn page(&mut self, bytes: &[u8], page: u64, block: u64, layers: &mut Vec<(Layer, Name)>) {
         let start = page << self.layout.block_shift;
         for at in (0..bytes.len() as u64).step_by(512).filter(|at| (start + at).is_multiple_of(SLOT_SIZE)) {
             let from = usize::try_from(at).unwrap_or(usize::MAX);
@@ -223,8 +223,9 @@ impl<'d> Walker<'d> {
             let about = match Layer::decode(record) {
                 Some(layer) if layer.id == 0 => continue,
                 Some(layer) => {
-                    layers.push(layer);
-                    record_about(&layer)
+                    let name = LayerView::new(record).name();
+                    layers.push((layer, name));
+                    record_about(&layer, &name)
                 }
                 None => "DAMAGED: not a record".to_owned(),
             };
@@ -238,8 +239,7 @@ impl<'d> Walker<'d> {
     }
 
     /// What a layer owns: each block of the pool belongs to one layer, so all walks together show each one once.
-    fn map(&mut self, layer: &Layer, data: bool) -> Result<(), Failure> {
-        let title = title(layer);
+    fn map(&mut self, layer: &Layer, title: &str, data: bool) -> Result<(), Failure> {
         let mut run: Option<(u64, u64, u64)> = None;
         let mut stack = vec![(u32::from(layer.height), 0_u64, layer.root)];
         while let Some((level, address, node)) = stack.pop() {
@@ -253,13 +253,13 @@ impl<'d> Walker<'d> {
                         Some((block, at, count + 1))
                     }
                     other => {
-                        self.data(&title, other);
+                        self.data(title, other);
                         Some((node.block, address, 1))
                     }
                 };
                 continue;
             }
-            self.data(&title, run.take());
+            self.data(title, run.take());
             let about = format!("{title}: level {level}, blocks from {address}, epoch {}", node.birth);
             let Some(bytes) = self.load("map", node.block, node.crc, &about)? else { continue };
             let (fan, span) = (1 << self.layout.fan_shift(), 1_u64 << (self.layout.fan_shift() * (level - 1)).min(63));
@@ -267,7 +267,7 @@ impl<'d> Walker<'d> {
                 (level - 1, address.saturating_add(child * span), Entry::decode(&bytes, index_of(child)))
             }));
         }
-        self.data(&title, run);
+        self.data(title, run);
         Ok(())
     }
 
@@ -334,11 +334,11 @@ fn entry(entry: &Entry) -> String {
     }
 }
 
-fn title(layer: &Layer) -> String {
-    if layer.name.is_empty() { format!("#{}", layer.id) } else { format!("#{} {}", layer.id, layer.name) }
+fn title(layer: &Layer, name: &str) -> String {
+    if name.is_empty() { format!("#{}", layer.id) } else { format!("#{} {name}", layer.id) }
 }
 
-fn record_about(layer: &Layer) -> String {
+fn record_about(layer: &Layer, name: &str) -> String {
     let kind = super::view::kind(layer.kind);
     let whose = if layer.kind == LayerKind::Attachment {
         format!("of #{}", layer.owner)
@@ -348,7 +348,7 @@ fn record_about(layer: &Layer) -> String {
     let deleted = if layer.is_deleted() { ", deleted" } else { "" };
     format!(
         "{}: {kind} {whose}{deleted}, map of {} levels at block {}, owns {} data and {} map blocks",
-        title(layer),
+        title(layer, name),
         layer.height,
         layer.root.block,
         layer.data,

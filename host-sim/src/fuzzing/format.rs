@@ -3,8 +3,8 @@
 use cowl::{
     Name, crc32c,
     format::{
-        Entry, Layer, Layout, RECORD_SIZE, Record, SUPERBLOCK_SIZE, SpaceEntry, Superblock, UNIT_HEADER, Unit,
-        height_for, height_limit, nodes_for,
+        Entry, Label, Layer, LayerView, Layout, RECORD_SIZE, Record, SUPERBLOCK_SIZE, SpaceEntry, Superblock,
+        UNIT_HEADER, Unit, height_for, height_limit, nodes_for,
     },
 };
 
@@ -92,10 +92,13 @@ fn entries(bytes: &[u8]) {
 fn layer(bytes: &[u8]) {
     let bytes: [u8; RECORD_SIZE] = padded(bytes);
     let Some(found) = Layer::decode(&bytes) else { return };
+    let label = LayerView::new(&bytes).label();
     let mut again = [0xaa; RECORD_SIZE];
     found.encode(&mut again);
+    label.encode(&mut again);
     assert_eq!(Layer::decode(&again), Some(found));
-    assert_eq!(Layer::has_name(&again, &found.name), found.id != 0, "{found:?}");
+    assert_eq!(LayerView::new(&again).label(), label);
+    assert_eq!(Layer::has_name(&again, &label.name), found.id != 0, "{found:?} {label:?}");
 }
 
 fn name(bytes: &[u8]) {
@@ -103,10 +106,12 @@ fn name(bytes: &[u8]) {
     match Name::new(text) {
         Some(name) => {
             assert_eq!(name.as_str(), text);
-            let layer = Layer { id: 1, name, ..Layer::FREE };
+            let layer = Layer { id: 1, ..Layer::FREE };
             let mut record = [0; RECORD_SIZE];
             layer.encode(&mut record);
+            Label { name, ..Label::NONE }.encode(&mut record);
             assert_eq!(Layer::decode(&record), Some(layer));
+            assert_eq!(LayerView::new(&record).name(), name);
         }
         None => assert!(text.is_empty() || text.len() > Name::CAPACITY || text.chars().any(char::is_control)),
     }

@@ -9,6 +9,7 @@ use crate::store::asynch::Store;
 use crate::walk::asynch::Walk;
 
 impl<D: BlockDevice> Store<'_, D> {
+    #[inline(never)]
     pub(crate) async fn check_catalog_nodes(&mut self, run: &mut Checking<'_>, totals: &mut Totals) -> Outcome<()> {
         // The catalog is walked like a map that owns everything; its pages are where a map has data.
         let tree = Layer { root: self.sb.catalog, height: self.sb.catalog_height, ..Layer::FREE };
@@ -41,6 +42,7 @@ impl<D: BlockDevice> Store<'_, D> {
         Ok(Some(owned))
     }
 
+    #[inline(never)]
     pub(crate) async fn check_layer(
         &mut self,
         run: &mut Checking<'_>,
@@ -60,8 +62,9 @@ impl<D: BlockDevice> Store<'_, D> {
         }
         // While a merge runs, parent and child are about to differ. A parent that is damaged itself is reported where it is walked over.
         let compared = run.first_pass() && layer.parent != 0 && !self.is_merging(layer);
-        let parent = if compared { self.known(layer.parent).await?.map(LayerView::decode) } else { None };
-        if let Some(parent) = &parent {
+        let known = if compared { self.known(layer.parent).await? } else { None };
+        let parent = &known.map(|parent| Map { root: parent.root(), height: parent.height() });
+        if let Some(parent) = parent {
             self.check_same(run, layer, parent, layer.height, 0, &layer.root).await?;
         }
         let (mut data, mut nodes, mut walk) = (0, 0, Walk::new(layer));
@@ -100,7 +103,7 @@ impl<D: BlockDevice> Store<'_, D> {
         &mut self,
         run: &mut Checking<'_>,
         layer: &Layer,
-        parent: &Layer,
+        parent: &Map,
         node: &Owned,
     ) -> Outcome<()> {
         for i in 0..1u64 << self.fan_shift() {
@@ -117,7 +120,7 @@ impl<D: BlockDevice> Store<'_, D> {
         &mut self,
         run: &mut Checking<'_>,
         layer: &Layer,
-        parent: &Layer,
+        parent: &Map,
         level: u8,
         address: u64,
         entry: &Entry,
@@ -140,7 +143,7 @@ impl<D: BlockDevice> Store<'_, D> {
         &mut self,
         run: &mut Checking<'_>,
         layer: &Layer,
-        parent: Option<&Layer>,
+        parent: Option<&Map>,
         owned: &Owned,
     ) -> Outcome<bool> {
         let id = Some(LayerId(layer.id));

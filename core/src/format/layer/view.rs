@@ -2,8 +2,8 @@
 
 use super::{
     CHILD_XOR, CHILDREN, CREATED, DATA, DESCRIPTION, EPOCH, FAMILY, FIRST_ATTACHMENT, FLAGS, HEIGHT, KIND, LENGTH,
-    Layer, MOUNT, NAME, NAME_LENGTH, NEXT_ATTACHMENT, NODES, OWNER, PARENT, PARENT_EPOCH, RECORD_SIZE, REVERTED_AT,
-    REVERTED_FROM, ROOT, SECTORS, UUID,
+    Label, Layer, MOUNT, NAME, NAME_LENGTH, NEXT_ATTACHMENT, NODES, OWNER, PARENT, PARENT_EPOCH, RECORD_SIZE,
+    REVERTED_AT, REVERTED_FROM, ROOT, SECTORS, UUID,
 };
 use crate::{
     bytes::{array, u8_at, u16_at, u32_at, u64_at},
@@ -15,24 +15,27 @@ use crate::{
 #[derive(Clone, Copy)]
 pub struct LayerView<'a>(&'a [u8; RECORD_SIZE]);
 
-impl LayerView<'_> {
+impl<'a> LayerView<'a> {
     /// The record at the start of `bytes`; a free one if that is less than a record.
     #[inline]
-    pub fn new(bytes: &[u8]) -> LayerView<'_> {
+    pub fn new(bytes: &'a [u8]) -> Self {
         LayerView(bytes.first_chunk().unwrap_or(&[0; RECORD_SIZE]))
     }
 
     /// Such a field combination was written at some time.
     pub fn is_possible(self) -> bool {
-        u8_at(self.0, KIND) <= 2 && self.name().is_some()
+        u8_at(self.0, KIND) <= 2 && self.text().is_some_and(|text| text.is_empty() || Name::is_possible(text))
     }
 
-    /// Its name; `None` if that can be none.
-    pub fn name(self) -> Option<Name> {
-        match usize::from(u8_at(self.0, NAME_LENGTH)) {
-            0 => Some(Name::NONE),
-            length => Name::new(core::str::from_utf8(self.0.get(NAME..NAME + length)?).ok()?),
-        }
+    /// What stands where its name is; `None` if that is no text.
+    pub fn text(self) -> Option<&'a str> {
+        let length = usize::from(u8_at(self.0, NAME_LENGTH));
+        core::str::from_utf8(self.0.get(NAME..NAME + length)?).ok()
+    }
+
+    /// Its name; none if it has none, or one that can be none.
+    pub fn name(self) -> Name {
+        self.text().and_then(Name::new).unwrap_or(Name::NONE)
     }
 
     /// Its number; 0 if the slot is free.
@@ -42,11 +45,7 @@ impl LayerView<'_> {
 
     /// What it is.
     pub fn kind(self) -> LayerKind {
-        match u8_at(self.0, KIND) {
-            0 => LayerKind::Volume,
-            1 => LayerKind::Snapshot,
-            _ => LayerKind::Attachment,
-        }
+        LayerKind::of_number(u8_at(self.0, KIND))
     }
 
     /// Levels of nodes of its map.
@@ -134,35 +133,50 @@ impl LayerView<'_> {
         u32_at(self.0, MOUNT)
     }
 
-    /// All of it.
+    /// When it was made.
+    pub fn created(self) -> u64 {
+        u64_at(self.0, CREATED)
+    }
+
+    /// An attachment's length in bytes.
+    pub fn length(self) -> u64 {
+        u64_at(self.0, LENGTH)
+    }
+
+    /// All that the pool itself reckons with.
     pub fn decode(self) -> Layer {
-        let bytes = self.0;
         Layer {
             id: self.id(),
             kind: self.kind(),
             height: self.height(),
             flags: self.flags(),
             epoch: self.epoch(),
-            uuid: array(bytes, UUID),
             root: self.root(),
             parent: self.parent(),
             parent_epoch: self.parent_epoch(),
             family: self.family(),
             children: self.children(),
-            child_xor: u32_at(bytes, CHILD_XOR),
+            child_xor: u32_at(self.0, CHILD_XOR),
             owner: self.owner(),
             first_attachment: self.first_attachment(),
             next_attachment: self.next_in_list(),
             sectors: self.sectors(),
             data: self.data(),
             nodes: self.nodes(),
-            created: u64_at(bytes, CREATED),
-            reverted_at: u64_at(bytes, REVERTED_AT),
-            reverted_from: u32_at(bytes, REVERTED_FROM),
+        }
+    }
+
+    /// What is kept for whoever asks.
+    pub fn label(self) -> Label {
+        Label {
+            name: self.name(),
+            uuid: array(self.0, UUID),
+            created: self.created(),
+            reverted_at: u64_at(self.0, REVERTED_AT),
+            reverted_from: u32_at(self.0, REVERTED_FROM),
             description: self.described(),
             mount: self.mounted(),
-            length: u64_at(bytes, LENGTH),
-            name: self.name().unwrap_or(Name::NONE),
+            length: self.length(),
         }
     }
 
@@ -174,15 +188,15 @@ impl LayerView<'_> {
             id: LayerId(self.id()),
             kind: self.kind(),
             flags: self.flags(),
-            name: self.name().unwrap_or(Name::NONE),
+            name: self.name(),
             uuid: array(self.0, UUID),
             parent: some(self.parent()),
             family: LayerId(self.family()),
             children: self.children(),
             owner: some(self.owner()),
             sectors: self.sectors(),
-            length: u64_at(self.0, LENGTH),
-            created: u64_at(self.0, CREATED),
+            length: self.length(),
+            created: self.created(),
             reverted_at: (reverted_from != 0).then_some(u64_at(self.0, REVERTED_AT)),
             reverted_from: some(reverted_from),
             delta: Delta { data: self.data(), nodes: self.nodes() },

@@ -13,12 +13,12 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/format/superblock.rs": "«bytes.get(16..)».unwrap_or(&[]))" => "bytes.get(16..128)"
     }
     138 "C4" "the spares are not stored" {
-        "core/src/format/superblock.rs": "put_u8(bytes, 216, «u8::try_from(self.spares.len()).unwrap_or(0)»);" => "0"
+        "core/src/format/spares.rs": "put_u64(fields, SPARE_COUNT, «self.count.into()»);" => "0"
     }
     142 "J1" "units are not as large as what the device rewrites as a whole" {
         "core/src/mkfs.rs": "let unit = «geometry.physical_size.max(geometry.sector_size)».max(512);" => "geometry.sector_size"
     }
     139 "G1" "the epoch is not stored with the generation" {
-        "core/src/format/superblock.rs": "put_u32(bytes, 72, «self.epoch»);" => "self.epoch.min(2)"
+        "core/src/format/superblock/state.rs": "put_u32(bytes, 72, «self.epoch»);" => "self.epoch.min(2)"
     }
 };

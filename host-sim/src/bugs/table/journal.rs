@@ -10,7 +10,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/format/journal.rs": "checksum(sum, «bytes.get(8..).unwrap_or(&[])»)" => "bytes.get(8..UNIT_HEADER).unwrap_or(&[])"
     }
     3 "J2" "a unit with the identifier of another pool is accepted" {
-        "core/src/recover.rs": ".filter(|unit| «unit.uuid == self.sb.uuid»)" => "unit.count > 0"
+        "core/src/recover.rs": ".filter(|unit| «unit.uuid == self.durable().uuid()»)" => "unit.count > 0"
     }
     4 "J2" "a unit of an earlier generation is accepted" {
         "core/src/recover.rs": "if «unit.generation < self.sb.generation» {" => "false",
@@ -35,7 +35,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/commit.rs": "if let Some(flushing) = self.begin_flush()? {\n            self.barrier()?;\n            self.end_flush(&flushing);\n        }" => "self.barrier()?; if let Some(flushing) = self.begin_flush()? { self.end_flush(&flushing); }"
     }
     11 "J4" "a full journal runs over its end" {
-        "core/src/transfer.rs": "if last > «u64::from(self.sb.journal_units)»" => "u64::from(self.sb.journal_units) + 2"
+        "core/src/transfer.rs": "if last > «u64::from(self.durable().journal_units())»" => "u64::from(self.durable().journal_units()) + 2"
     }
     12 "J4" "the checksum of a block rewritten in part is not taken again" {
         "core/src/commit.rs": "«self.refresh_checksums()?;»" => ""

@@ -28,10 +28,10 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/mount.rs": "if !geometry.read_only {\n            «device.flush().map_err(Error::Device)?;»" => ""
     }
     25 "M2" "the oldest superblock is taken" {
-        "core/src/mount.rs": "map_or(Ordering::Less, |sb| «sb.generation.cmp(&generation)»)" => "generation.cmp(&sb.generation)"
+        "core/src/mount.rs": "map_or(Ordering::Less, |(newest, _)| «newest.cmp(&generation)»)" => "generation.cmp(&newest)"
     }
     26 "M2" "only the first copy of each superblock is read" {
-        "core/src/mount.rs": "if «known.is_some_and(|known| known != shift) || slot == 0 && shift > 9» {" => "known.is_some_and(|known| known != shift) || slot == 0 && shift > 9 || slot % 2 == 1"
+        "core/src/mount.rs": "if «newest.is_some_and(|(_, known)| known != shift) || slot == 0 && shift > 9» {" => "newest.is_some_and(|(_, known)| known != shift) || slot == 0 && shift > 9 || slot % 2 == 1"
     }
     27 "M3" "the sweep begins over blocks that the journal names" {
         "core/src/recover.rs": "self.window.rewind(«position», 0);" => "0"
@@ -55,6 +55,6 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/store.rs": "if «self.poisoned» {\n            return Err(self.stop(Error::Poisoned))" => "false"
     }
     34 "M7" "the pending table takes all the memory there is" {
-        "core/src/mount.rs": "let table = «index(u64::from(sb.pending)) * PENDING_ITEM»;" => "(index(u64::from(sb.pending)) * PENDING_ITEM).max(workspace.len().saturating_sub(needed_for(sb) + 4096) / PENDING_ITEM * PENDING_ITEM)"
+        "core/src/mount.rs": "let table = «index(u64::from(sb.pending())) * PENDING_ITEM»;" => "(index(u64::from(sb.pending())) * PENDING_ITEM).max(workspace.len().saturating_sub(needed_for(sb) + 4096) / PENDING_ITEM * PENDING_ITEM)"
     }
 };

@@ -16,7 +16,7 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/transfer.rs": "«self.held.items += index(blocks);»" => ""
     }
     158 "T6" "a flush that was begun before a checkpoint counts after it" {
-        "core/src/transfer.rs": ".filter(|_| «flushing.generation == self.durable.generation»)" => "true"
+        "core/src/transfer.rs": ".filter(|_| «flushing.generation == self.durable().generation()»)" => "true"
     }
     159 "T4" "a write over a block that is mapped no more gives its checksum to the record that is" {
         "core/src/transfer.rs": "|| «item.record.entry.block != writing.block + i»" => "false"

@@ -10,6 +10,9 @@ use cortex_m_rt::entry;
 use cowl::{Attributes, Error, FormatOptions, LayerFlags, Merge, MountOptions, OutOfRange, Pool, RamDisk};
 use semihosting::{eprintln, process};
 
+#[cfg(feature = "defmt")]
+use defmt_semihosting as _;
+
 const INSTRUCTIONS: u32 = 40;
 const WORKSPACE: usize = 8 << 10;
 

@@ -27,7 +27,7 @@ fn main() -> ! {
     match result {
         Ok(done) => {
             report::report(done);
-            eprintln!("{done:?}; stack: {stack} bytes; pool: {} bytes", size_of::<cowl::Pool<disk::FileDisk>>());
+            eprintln!("{done:?}; stack: {stack} bytes; pool: {} bytes", size_of::<cowl::Pool<&mut disk::FileDisk>>());
             process::exit(0)
         }
         Err(fault) => {

@@ -20,6 +20,9 @@ use semihosting::{
     process,
 };
 
+#[cfg(feature = "defmt")]
+use defmt_semihosting as _;
+
 static mut MEMORY: [u8; WORKSPACE] = [0; WORKSPACE];
 
 #[entry]

@@ -22,7 +22,7 @@ pub use script::{Action, HANDED, LIFE, MARK, Outcome, Piece, SCRATCH, Step, VISI
 use cowl::{BlockDevice, Error, FormatOptions, MountOptions, Pool};
 
 /// Bytes of memory for the pool.
-pub const WORKSPACE: usize = 6 << 10;
+pub const WORKSPACE: usize = 13 << 9;
 /// Bytes of memory for the data that the machine itself writes and compares.
 pub const BUFFER: usize = 2 * 512;
 /// Sectors of the disk that the life is written for.
@@ -65,13 +65,14 @@ pub fn run<D: BlockDevice, W: Witness>(
 /// What is to be done; if there is no pool yet it is made.
 #[inline(never)]
 fn task<D: BlockDevice>(device: &mut D, workspace: &mut [u8; WORKSPACE]) -> Result<Done, Fault<D::Error>> {
-    match Pool::mount(&mut *device, workspace, &MountOptions::default()) {
-        Ok(mut pool) => {
+    // A pool is large: it stays where it was mounted.
+    match &mut Pool::mount(&mut *device, workspace, &MountOptions::default()) {
+        Ok(pool) => {
             let handed = pool.find(HANDED).map_err(Fault::at_start)?.is_some();
             return Ok(if handed { Done::Visited } else { Done::Recovered });
         }
         Err(Error::NotAPool) => {}
-        Err(error) => return Err(Fault::at_start(error)),
+        Err(error) => return Err(Fault::at_start(core::mem::replace(error, Error::NotAPool))),
     }
     Pool::format(device, workspace, &format_options()).map_err(Fault::at_start)?;
     Ok(Done::Lived)
