@@ -35,7 +35,8 @@ fn the_device_is_flushed_in_the_commit_path_in_mounting_and_in_formatting_alone(
         let flushes = code(&text).matches("device.flush()").count();
         let allowed = match name.as_str() {
             "commit.rs" | "mount.rs" => 1,
-            "mkfs.rs" => 2,
+            // Superblocks wiped, journal wiped, and the end of a device that is shorter than it says.
+            "mkfs.rs" => 3,
             _ => 0,
         };
         let adapters = name.starts_with("device/");

@@ -233,7 +233,6 @@ fn a_future_that_is_dropped_leaves_what_a_failed_device_leaves() {
                     let written = pool.device_mut().has_written();
                     pool.device_mut().stop = None;
                     let blocking = go_on!(pool);
-                    drop(pool);
 
                     let (mut left, mut below, mut memory) = (disk.clone(), base.clone(), shape.workspace());
                     let mounted = ready(asynch::Pool::mount_on_base(&mut left, &mut below, &mut memory, &OPTIONS));
@@ -250,7 +249,6 @@ fn a_future_that_is_dropped_leaves_what_a_failed_device_leaves() {
                     assert_eq!(done.is_some_and(|done| done.is_ok()), came_to_an_end && !reached, "{why}");
                     pool.device_mut().stop = None;
                     let waiting = ready(async { go_on!(pool, await) });
-                    drop(pool);
 
                     if !reached {
                         break;

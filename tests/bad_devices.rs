@@ -79,11 +79,78 @@ impl BlockDevice for Boasting {
 }
 
 #[test]
-fn a_device_that_claims_more_than_it_has_fails_where_it_ends_and_keeps_what_was_flushed() {
+fn a_device_that_claims_more_than_it_has_is_found_out_and_left_as_it_was() {
+    let mut workspace = vec![0; 1 << 20];
+    for really in [1000u64, 2000, 3998] {
+        let mut device = Boasting(SparseDisk::new(512, really * 512), 4000);
+        let formatted = Pool::format(&mut device, &mut workspace, &FormatOptions::new(512, [1; 16]));
+        assert_eq!(formatted, Err(Error::DeviceTooSmall { needed: 4000, actual: really }));
+        assert_eq!(device.0.written(), 0, "nothing was written");
+    }
+    // With the last sector alone unreadable it is a device with a bad sector.
+    let mut device = Boasting(SparseDisk::new(512, 3999 * 512), 4000);
+    let formatted = Pool::format(&mut device, &mut workspace, &FormatOptions::new(512, [1; 16]));
+    assert_eq!(formatted, Err(Error::Device(PastEnd)));
+    // An honest pool is not made larger than there is space.
+    let mut device = Boasting(SparseDisk::new(512, 4000 * 512), 4000);
+    Pool::format(&mut device, &mut workspace, &FormatOptions::new(512, [1; 16])).unwrap();
+    device.1 = 9000;
+    let mut pool = Pool::mount(&mut device, &mut workspace, &MountOptions::default()).unwrap();
+    assert_eq!(pool.grow(), Err(Error::DeviceTooSmall { needed: 9000, actual: 4000 }));
+    assert_eq!(pool.space().total, 4000);
+    pool.create(&named("v"), 10, LayerFlags::empty()).unwrap();
+}
+
+/// A card that says that it has more sectors than it has, and begins again at its first one behind the last.
+struct Forged(SparseDisk, u64);
+
+impl BlockDevice for Forged {
+    type Error = PastEnd;
+
+    fn geometry(&self) -> Geometry {
+        Geometry { sectors: self.1, ..self.0.geometry }
+    }
+
+    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), PastEnd> {
+        let really = self.0.geometry.sectors;
+        (sector..).zip(buffer.chunks_mut(512)).try_for_each(|(sector, part)| self.0.read(sector % really, part))
+    }
+
+    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), PastEnd> {
+        let really = self.0.geometry.sectors;
+        (sector..).zip(buffer.chunks(512)).try_for_each(|(sector, part)| self.0.write(sector % really, part))
+    }
+
+    fn flush(&mut self) -> Result<(), PastEnd> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn a_forged_card_that_begins_again_from_its_start_is_found_out_and_holds_no_pool() {
+    let mut workspace = vec![0; 1 << 20];
+    for block_size in [512u32, 4096] {
+        for (really, claimed) in [(8192u64, 16_384), (8192, 32_768), (8192, 100_000), (65_536, 1 << 40)] {
+            let mut device = Forged(SparseDisk::new(512, really * 512), claimed);
+            let options = FormatOptions::new(block_size, [1; 16]);
+            let Err(Error::DeviceTooSmall { needed, actual }) = Pool::format(&mut device, &mut workspace, &options)
+            else {
+                panic!("{really} sectors, not {claimed}")
+            };
+            assert!(actual == really && needed <= claimed && needed > really, "{needed} and {actual}");
+            let mounted = Pool::mount(&mut device, &mut workspace, &MountOptions::default()).map(drop);
+            assert_eq!(mounted, Err(Error::NotAPool));
+        }
+    }
+}
+
+#[test]
+fn a_device_that_becomes_shorter_fails_where_it_ends_and_keeps_what_was_flushed() {
     let (really, claimed) = (2000u64, 4000);
-    let mut device = Boasting(SparseDisk::new(512, really * 512), claimed);
+    let mut device = Boasting(SparseDisk::new(512, claimed * 512), claimed);
     let mut workspace = vec![0; 1 << 20];
     Pool::format(&mut device, &mut workspace, &FormatOptions::new(512, [1; 16])).unwrap();
+    device.0.geometry.sectors = really;
     let mut pool = Pool::mount(&mut device, &mut workspace, &MountOptions::default()).unwrap();
     let volume = pool.create(&named("v"), claimed, LayerFlags::empty()).unwrap();
     let mut flushed = 0;

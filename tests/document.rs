@@ -420,7 +420,6 @@ fn the_objects_lie_where_the_document_says() {
     pool.flush().unwrap();
     pool.write(volume, 35, &[2; 512]).unwrap();
     pool.flush().unwrap();
-    drop(pool);
     let mut image = Image::new(disk);
     let superblock = image.superblock;
 

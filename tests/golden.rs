@@ -43,7 +43,6 @@ fn build() -> Vec<u8> {
     pool.flush().unwrap();
     pool.discard(volume, 31, 1).unwrap();
     pool.flush().unwrap();
-    drop(pool);
     image
 }
 

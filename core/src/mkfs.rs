@@ -2,9 +2,12 @@
 //!
 //! Order of writes: every superblock that is found is wiped, flush, the journal is wiped, flush, then a checkpoint of the empty pool (M5). A
 //! crash in between leaves no pool; the journal of an old one goes only when no superblock leads to it.
+//!
+//! A device may have less than it says. One that fails past its end is found by reading its last block, before anything is written; one
+//! that begins again from the start, as forged memory cards do, by looking for the new superblock where a power of two would bring it back.
 
 use crate::{
-    bytes::{Power, index},
+    bytes::{Power, array},
     checksum::{Checksum, crc32c},
     device::{BlockDevice, Geometry},
     error::Error,
@@ -12,9 +15,9 @@ use crate::{
         BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, SUPERBLOCKS, SpaceEntry, Spares, State,
         Superblock, SuperblockView, VERSION,
     },
-    mount::{alignment_within, divide, needed_for, read_superblocks},
+    mount::{Saved, alignment_within, divide, needed_for, read_superblocks},
     pool::Result,
-    store::{Outcome, Store},
+    store::{Outcome, Stop, Store},
 };
 
 #[cfg(feature = "async")]
@@ -64,10 +67,8 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         if geometry.read_only {
             return Err(Error::ReadOnly);
         }
-        let sb = plan(&geometry, options, base)?;
-        let block_size = index(u64::from(options.block_size));
         let (workspace, saved) = divide(workspace)?;
-        sb.put(saved);
+        plan(&geometry, options, base, saved)?;
         let needed = needed_for(SuperblockView(saved));
         if workspace.len() + Superblock::FIELDS < needed {
             return Err(Error::WorkspaceTooSmall { needed });
@@ -80,23 +81,68 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 }
                 _ => return Err(Error::HoldsPool),
             }
+            // What was found lies where the plan was.
+            plan(&geometry, options, base, saved)?;
         }
-        sb.put(saved);
         let alignment = alignment_within(&geometry, 1, workspace, SuperblockView(saved))?;
         let mut store = Self::new(device, workspace, saved, options.checksum, alignment);
-        let done = store.make_empty(block_size);
+        let done = store.make_empty();
         store.answer(done)
     }
 
-    fn make_empty(&mut self, block_size: usize) -> Outcome<()> {
-        self.wipe(block_size)?;
+    #[inline(never)]
+    fn make_empty(&mut self) -> Outcome<()> {
+        self.check_end(self.layout.total)?;
+        self.wipe()?;
         self.fresh = false;
         self.window.restart(0);
-        self.checkpoint()
+        self.checkpoint()?;
+        let Some(blocks) = self.turn()? else { return Ok(()) };
+        self.scratch.fill(0);
+        self.write_scratch(0)?;
+        self.write_scratch(1)?;
+        self.device.flush().map_err(|error| self.unread(error))?;
+        Err(self.shorter(self.layout.total, blocks))
+    }
+
+    /// The device can be read up to the end of its last block; if not, how far it can.
+    pub(crate) fn check_end(&mut self, total: u64) -> Outcome<()> {
+        let Err(stop) = self.read_scratch(total - 1) else { return Ok(()) };
+        // The first block can be read, the last one cannot; if nearly all can, that one is bad, and the device as long as it says.
+        let (mut there, mut end) = (0, total - 1);
+        while end - there > 1 {
+            let middle = there + (end - there) / 2;
+            let found = self.device.read(middle * self.spb, self.scratch).is_ok();
+            *(if found { &mut there } else { &mut end }) = middle;
+        }
+        Err(if end < total - 1 { self.shorter(total, end) } else { stop })
+    }
+
+    fn shorter(&mut self, total: u64, blocks: u64) -> Stop {
+        self.stop(Error::DeviceTooSmall { needed: total * self.spb, actual: blocks * self.spb })
+    }
+
+    /// After so many blocks the device begins again with its first one: there is this generation's superblock.
+    fn turn(&mut self) -> Outcome<Option<u64>> {
+        let first = SUPERBLOCKS.next_power_of_two().trailing_zeros();
+        for shift in first..64 - self.layout.total.leading_zeros() {
+            let blocks = 1 << shift;
+            if blocks >= self.layout.total {
+                break;
+            }
+            // That of an even generation, and the second is one, is in the first block.
+            self.read_scratch(blocks)?;
+            let found =
+                Superblock::look(self.scratch, self.checksum).is_some_and(|(found, _)| found == self.sb.generation);
+            if found && array(self.scratch, 16) == self.durable().uuid() {
+                return Ok(Some(blocks));
+            }
+        }
+        Ok(None)
     }
 
     /// Makes sure that nothing of an older pool is left in any slot or unit (M5).
-    fn wipe(&mut self, block_size: usize) -> Outcome<()> {
+    fn wipe(&mut self) -> Outcome<()> {
         // Slots of pools with other block sizes lie at other places; what is there may be the data of a pool that is still whole.
         for shift in 9..=16 {
             for slot in 0..SUPERBLOCKS {
@@ -104,7 +150,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 if (slot << shift) % self.sector() != 0 || sector + 1 > self.device.geometry().sectors {
                     continue;
                 }
-                let bytes = self.scratch.get_mut(..self.sector_size.min(block_size)).unwrap_or(&mut []);
+                let bytes = self.scratch.get_mut(..self.sector_size).unwrap_or(&mut []);
                 self.stats.reads += 1;
                 if self.device.read(sector, bytes).is_ok() && !bytes.starts_with(MAGIC) {
                     continue;
@@ -124,12 +170,14 @@ impl<'w, D: BlockDevice> Store<'w, D> {
     }
 }
 
-/// The superblock of an empty pool.
+/// The fields of the superblock of an empty pool.
+#[inline(never)]
 fn plan<E>(
     geometry: &Geometry,
     options: &FormatOptions,
     base: BaseIdentity,
-) -> core::result::Result<Superblock, Error<E>> {
+    saved: &mut Saved,
+) -> core::result::Result<(), Error<E>> {
     let block_size = options.block_size;
     if !block_size.is_power_of_two() || !(512..=65_536).contains(&block_size) {
         return Err(Error::BadParameter("the block size must be a power of two from 512 to 65536"));
@@ -196,7 +244,8 @@ fn plan<E>(
     }
     sb.free = layout.free_when_unwritten(layout.levels(), 0);
     sb.space.free = sb.free;
-    Ok(sb)
+    sb.put(saved);
+    Ok(())
 }
 
 fn shift_of(size: u32) -> u8 {

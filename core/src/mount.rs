@@ -74,7 +74,7 @@ pub const fn workspace_size(block_size: u32, limits: Limits) -> usize {
     let shift = block_size.trailing_zeros();
     let fan = shift - 4;
     let map = levels(limits.volume_blocks, fan);
-    let groups = (limits.pool_blocks >> (shift + 3)) + (limits.pool_blocks % (8 * block_size as u64) != 0) as u64;
+    let groups = (limits.pool_blocks >> (shift + 3)) + (limits.pool_blocks & ((1 << (shift + 3)) - 1) != 0) as u64;
     let space = levels(groups, fan) + 1;
     let catalog = levels((((limits.layers as u64 + 1) * 1024) >> shift) + 1, fan) + 1;
     bytes_for(block_size as usize, limits.pending as usize, if map == 0 { 1 } else { map }, space, catalog)
@@ -233,7 +233,7 @@ fn sector_of<E>(geometry: &Geometry) -> core::result::Result<usize, Error<E>> {
 pub(crate) type Saved = [u8; Superblock::FIELDS];
 
 /// Takes the place for the fields of a superblock off the workspace.
-pub(crate) fn divide<'w, E>(workspace: &'w mut [u8]) -> core::result::Result<(&'w mut [u8], &'w mut Saved), Error<E>> {
+pub(crate) fn divide<E>(workspace: &mut [u8]) -> core::result::Result<(&mut [u8], &mut Saved), Error<E>> {
     // What one more sector needs is said when the sector's size is known.
     workspace.split_last_chunk_mut().ok_or(Error::WorkspaceTooSmall { needed: Superblock::FIELDS + SUPERBLOCK_SIZE })
 }

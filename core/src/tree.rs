@@ -5,7 +5,7 @@
 //! bottom: an entry of level 0 points to what the tree holds (data, or a page of the catalog).
 
 use crate::{
-    bytes::index,
+    bytes::{index, u8_at},
     cache::{CATALOG_ROOT, Slot},
     device::BlockDevice,
     error::Object,
@@ -37,6 +37,26 @@ pub(crate) struct Tree {
     pub(crate) parents_nodes: i64,
 }
 
+/// A map that is looked into: its root as it is stored, and its height.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Map([u8; Entry::SIZE + 1]);
+
+impl Map {
+    pub(crate) fn new(root: &Entry, height: u8) -> Self {
+        let mut bytes = [height; Entry::SIZE + 1];
+        root.encode(&mut bytes, 0);
+        Self(bytes)
+    }
+
+    pub(crate) fn root(&self) -> Entry {
+        Entry::decode(&self.0, 0)
+    }
+
+    pub(crate) fn height(&self) -> u8 {
+        u8_at(&self.0, Entry::SIZE)
+    }
+}
+
 impl Tree {
     /// The catalog's tree: everything in it is owned.
     pub(crate) fn catalog(height: u8) -> Self {
@@ -64,6 +84,11 @@ impl Tree {
 }
 
 impl<D: BlockDevice> Store<'_, D> {
+    /// The map has the same entry at this place.
+    pub(crate) fn map_has(&mut self, map: &Map, level: u8, address: u64, entry: &Entry) -> Outcome<bool> {
+        Ok(self.entry_at(map.root(), map.height(), level, address, Object::MapNode)?.same(entry))
+    }
+
     /// Offset, in a node of this level, of the entry that leads to the address.
     pub(crate) fn child_offset(&self, address: u64, level: u8) -> usize {
         let fan = self.fan_shift();

@@ -6,14 +6,13 @@
 //! writes as a merge step.
 
 use crate::{
-    bytes::u8_at,
     commit::Applied,
     device::BlockDevice,
     error::Object,
     format::{Entry, Layer, LayerView, MergeState},
     merge::Budget,
     store::{Outcome, Stop, Store},
-    tree::Tree,
+    tree::{Map, Tree},
     types::{LayerFlags, LayerId, LayerKind, Merge},
 };
 
@@ -21,10 +20,10 @@ use crate::{
 #[path = "asynch/trim.rs"]
 pub(crate) mod asynch;
 
-/// Maps that a walk compares with, root and height; those beyond the first few are looked up in the catalog every time.
+/// Maps that a walk compares with; those beyond the first few are looked up in the catalog every time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Peers {
-    known: heapless::Vec<[u8; Entry::SIZE + 1], 8>,
+    known: heapless::Vec<Map, 8>,
     /// Where in the catalog to go on; 0 if all are known.
     more: u32,
 }
@@ -98,9 +97,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut peers = Peers::default();
         let mut next = 1;
         while let Some(layer) = self.record_from(next)? {
-            let mut peer = [layer.height(); Entry::SIZE + 1];
-            layer.root().encode(&mut peer, 0);
-            if is_child(layer, id) && peers.known.push(peer).is_err() {
+            if is_child(layer, id) && peers.known.push(Map::new(&layer.root(), layer.height())).is_err() {
                 peers.more = layer.id();
                 break;
             }
@@ -111,9 +108,8 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// One of the children has the same entry at this place.
     fn is_shared(&mut self, id: u32, peers: &Peers, entry: &Entry, level: u8, address: u64) -> Outcome<bool> {
-        for peer in &peers.known {
-            let (root, height) = (Entry::decode(peer, 0), u8_at(peer, Entry::SIZE));
-            if self.entry_at(root, height, level, address, Object::MapNode)?.same(entry) {
+        for map in &peers.known {
+            if self.map_has(map, level, address, entry)? {
                 return Ok(true);
             }
         }
@@ -121,8 +117,8 @@ impl<D: BlockDevice> Store<'_, D> {
         while next != 0 {
             let Some(layer) = self.record_from(next)? else { break };
             next = layer.id() + 1;
-            let (child, root, height) = (is_child(layer, id), layer.root(), layer.height());
-            if child && self.entry_at(root, height, level, address, Object::MapNode)?.same(entry) {
+            let (child, map) = (is_child(layer, id), Map::new(&layer.root(), layer.height()));
+            if child && self.map_has(&map, level, address, entry)? {
                 return Ok(true);
             }
         }

@@ -7,9 +7,10 @@
 use crate::{
     device::BlockDevice,
     error::{Error, Object},
-    format::{Entry, Layer, LayerView, MAX_HEIGHT},
+    format::{Layer, LayerView, MAX_HEIGHT},
     pool::{Pool, Result},
     store::{Outcome, Store},
+    tree::Map,
     types::{Delta, LayerFlags, LayerId, LayerKind},
     walk::{Owned, Walk},
 };
@@ -36,7 +37,7 @@ struct Going {
     id: u32,
     family: u32,
     walk: Walk,
-    heirs: heapless::Vec<(Entry, u8), 8>,
+    heirs: heapless::Vec<Map, 8>,
     /// Where in the catalog to look for more heirs; 0 if all are known.
     more: u32,
     /// It stays as a hidden branching point.
@@ -48,8 +49,7 @@ struct Going {
 /// A layer that stays, above one that goes.
 struct Heir {
     id: u32,
-    root: Entry,
-    height: u8,
+    map: Map,
     /// The child of the one that goes through which it descends.
     through: u32,
 }
@@ -97,18 +97,12 @@ impl<'s> WhatIf<'s> {
         Ok(None)
     }
 
-    fn goes(&self, layer: LayerView<'_>) -> bool {
-        layer.is_deleted()
-            || self.set.contains(&LayerId(layer.id()))
-            || layer.owner() != 0 && self.set.contains(&LayerId(layer.owner()))
-    }
-
     /// Finds the next layer that goes; false at the end.
     fn start_next<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<bool> {
         while let Some(place) = store.place_from(self.next)? {
             let layer = store.view(place);
             self.next = layer.id() + 1;
-            if self.goes(layer) || store.is_forgotten(layer) {
+            if goes(self.set, layer) || store.is_forgotten(layer) {
                 let layer = layer.decode();
                 self.start(store, &layer)?;
                 return Ok(true);
@@ -118,7 +112,7 @@ impl<'s> WhatIf<'s> {
     }
 
     fn start<D: BlockDevice>(&mut self, store: &mut Store<'_, D>, layer: &Layer) -> Outcome<()> {
-        let mut going = Going {
+        let going = self.walking.insert(Going {
             id: layer.id,
             family: layer.family,
             walk: Walk::new(layer),
@@ -126,44 +120,77 @@ impl<'s> WhatIf<'s> {
             more: 0,
             stays: false,
             open_nodes: heapless::Vec::new(),
-        };
+        });
         let mut branch = 0;
         let mut next = 1;
-        while let Some(heir) = self.next_heir(store, &going, next)? {
+        while let Some(heir) = Going::next_heir(going, self.set, store, next)? {
             going.stays |= branch != 0 && branch != heir.through;
             branch = heir.through;
-            if going.more == 0 && going.heirs.push((heir.root, heir.height)).is_err() {
+            if going.more == 0 && going.heirs.push(heir.map).is_err() {
                 going.more = heir.id;
             }
             next = heir.id + 1;
         }
-        self.walking = Some(going);
         Ok(())
     }
 
+    /// Looks at one thing that the layer owns.
+    #[inline(never)]
+    fn visit<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<()> {
+        let Some(going) = &mut self.walking else { return Ok(()) };
+        let Some(owned) = going.walk.next(store)? else {
+            self.freed.nodes += going.close_nodes(store, u64::MAX);
+            self.walking = None;
+            return Ok(());
+        };
+        self.freed.nodes += going.close_nodes(store, owned.address);
+        if Going::is_shared(going, self.set, store, &owned)? {
+            going.walk.skip(store, &owned);
+            going.keep_open_nodes();
+        } else if owned.level == 0 {
+            self.freed.data += 1;
+        } else {
+            let _ = going.open_nodes.push((owned.level, owned.address, false));
+            if going.stays && Going::holds_ancestors(going, store, &owned)? {
+                going.keep_open_nodes();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The layer is deleted, or would be.
+fn goes(set: &[LayerId], layer: LayerView<'_>) -> bool {
+    layer.is_deleted()
+        || set.contains(&LayerId(layer.id()))
+        || layer.owner() != 0 && set.contains(&LayerId(layer.owner()))
+}
+
+impl Going {
     /// The next heir from this number on.
-    fn next_heir<D: BlockDevice>(&self, store: &mut Store<'_, D>, going: &Going, from: u32) -> Outcome<Option<Heir>> {
+    fn next_heir<D: BlockDevice>(&self, set: &[LayerId], store: &mut Store<'_, D>, from: u32) -> Outcome<Option<Heir>> {
         let mut next = from;
         while let Some(layer) = store.record_from(next)? {
             next = layer.id() + 1;
-            if self.goes(layer)
+            if goes(set, layer)
                 || layer.kind() == LayerKind::Attachment
-                || layer.family() != going.family
+                || layer.family() != self.family
                 || layer.parent() == 0
             {
                 continue;
             }
-            let mut heir = Heir { id: layer.id(), root: layer.root(), height: layer.height(), through: layer.id() };
+            let map = Map::new(&layer.root(), layer.height());
+            let mut heir = Heir { id: layer.id(), map, through: layer.id() };
             let mut parent = layer.parent();
             for _ in 0..store.sb.layers {
-                if parent == going.id {
+                if parent == self.id {
                     return Ok(Some(heir));
                 }
                 if parent == 0 {
                     break;
                 }
                 let below = store.layer(parent)?;
-                if !self.goes(below) {
+                if !goes(set, below) {
                     break;
                 }
                 (heir.through, parent) = (below.id(), below.parent());
@@ -172,16 +199,16 @@ impl<'s> WhatIf<'s> {
         Ok(None)
     }
 
-    fn is_shared<D: BlockDevice>(&self, store: &mut Store<'_, D>, going: &Going, owned: &Owned) -> Outcome<bool> {
-        for (root, height) in &going.heirs {
-            if Self::holds(store, *root, *height, owned)? {
+    fn is_shared<D: BlockDevice>(&self, set: &[LayerId], store: &mut Store<'_, D>, owned: &Owned) -> Outcome<bool> {
+        for map in &self.heirs {
+            if store.map_has(map, owned.level, owned.address, &owned.entry)? {
                 return Ok(true);
             }
         }
-        let mut next = going.more;
+        let mut next = self.more;
         while next != 0 {
-            let Some(heir) = self.next_heir(store, going, next)? else { break };
-            if Self::holds(store, heir.root, heir.height, owned)? {
+            let Some(heir) = self.next_heir(set, store, next)? else { break };
+            if store.map_has(&heir.map, owned.level, owned.address, &owned.entry)? {
                 return Ok(true);
             }
             next = heir.id + 1;
@@ -189,42 +216,9 @@ impl<'s> WhatIf<'s> {
         Ok(false)
     }
 
-    /// The map of this root has the same there.
-    fn holds<D: BlockDevice>(store: &mut Store<'_, D>, root: Entry, height: u8, owned: &Owned) -> Outcome<bool> {
-        Ok(store.entry_at(root, height, owned.level, owned.address, Object::MapNode)?.same(&owned.entry))
-    }
-
-    /// Looks at one thing that the layer owns.
-    #[inline(never)]
-    fn visit<D: BlockDevice>(&mut self, store: &mut Store<'_, D>) -> Outcome<()> {
-        let Some(mut going) = self.walking.take() else { return Ok(()) };
-        let Some(owned) = going.walk.next(store)? else {
-            self.close_nodes(store, &mut going, u64::MAX);
-            return Ok(());
-        };
-        self.close_nodes(store, &mut going, owned.address);
-        if self.is_shared(store, &going, &owned)? {
-            going.walk.skip(store, &owned);
-            for node in &mut going.open_nodes {
-                node.2 = true;
-            }
-        } else if owned.level == 0 {
-            self.freed.data += 1;
-        } else {
-            let _ = going.open_nodes.push((owned.level, owned.address, false));
-            if going.stays && Self::holds_ancestors(store, &going, &owned)? {
-                for node in &mut going.open_nodes {
-                    node.2 = true;
-                }
-            }
-        }
-        self.walking = Some(going);
-        Ok(())
-    }
-
     /// The node has entries that belong to an ancestor: a branching point keeps those.
-    fn holds_ancestors<D: BlockDevice>(store: &mut Store<'_, D>, going: &Going, owned: &Owned) -> Outcome<bool> {
-        let limit = going.walk.limit(store, owned.address);
+    fn holds_ancestors<D: BlockDevice>(&self, store: &mut Store<'_, D>, owned: &Owned) -> Outcome<bool> {
+        let limit = self.walk.limit(store, owned.address);
         let slot = store.load(&owned.entry, Object::MapNode)?;
         Ok((0..store.span(1)).any(|i| {
             let entry = store.entry_in(slot, store.child_offset(i, 1));
@@ -232,14 +226,23 @@ impl<'s> WhatIf<'s> {
         }))
     }
 
-    /// Settles the nodes that the walk has left: freed, unless a branching point keeps them for what is below.
-    fn close_nodes<D: BlockDevice>(&mut self, store: &Store<'_, D>, going: &mut Going, address: u64) {
-        while let Some((level, start, kept)) = going.open_nodes.last().copied() {
+    /// Settles the nodes that the walk has left: how many are freed. They are unless a branching point keeps them for what is below.
+    fn close_nodes<D: BlockDevice>(&mut self, store: &Store<'_, D>, address: u64) -> u64 {
+        let mut freed = 0;
+        while let Some((level, start, kept)) = self.open_nodes.last().copied() {
             if address < start.saturating_add(store.span(level)) {
                 break;
             }
-            going.open_nodes.pop();
-            self.freed.nodes += u64::from(!(kept && going.stays));
+            self.open_nodes.pop();
+            freed += u64::from(!(kept && self.stays));
+        }
+        freed
+    }
+
+    /// Something below the nodes on the path stays.
+    fn keep_open_nodes(&mut self) {
+        for node in &mut self.open_nodes {
+            node.2 = true;
         }
     }
 }

@@ -177,7 +177,6 @@ fn the_newest_superblock_that_can_be_read_is_taken() {
         pool.create(&Attributes { name: "v", ..Attributes::default() }, 9, LayerFlags::empty()).unwrap();
         pool.checkpoint().unwrap();
         let last = pool.info().generation;
-        drop(pool);
         let mut mount = |disk: &Disk| {
             Pool::mount(disk.clone(), &mut memory, &MountOptions::default()).map(|pool| pool.info().generation)
         };

@@ -40,7 +40,7 @@ fn come_down_to(numbers: &[u32], pools: &[(u64, Shape)]) {
 
 #[test]
 fn a_few_operations_on_a_small_pool() {
-    come_down_to(&[0x5334_017d], &[(1, Shape { operations: 40, ..SMALL })]);
+    come_down_to(&[0x9ddc_3503], &[(1, Shape { operations: 40, ..SMALL })]);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn pools_of_small_blocks_with_the_least_memory() {
     let groups = Shape { blocks: 4096 * 2 + 100, pending: 12, journal_units: 16, sectors: 1500, ..SMALL };
     let levels = Shape { blocks: 4096 * 33 + 50, sectors: 1 << 40, ..SMALL };
     come_down_to(
-        &[0xd087_4506, 0x06fd_b4e6, 0x1cbd_8cba, 0x7b15_e112, 0xf64e_c05b, 0xbbea_271f],
+        &[0xac6f_615d, 0x5922_2cbf, 0xef3b_96b8, 0x0692_48c7, 0x99e4_d9fa, 0xce47_ab12],
         &[(2, SMALL), (3, SMALL), (4, groups), (5, groups), (6, levels), (7, levels)],
     );
 }
@@ -58,7 +58,7 @@ fn pools_that_are_always_nearly_full() {
     let tight = Shape { blocks: 150, sectors: 60, ..SMALL };
     let longer = Shape { blocks: 240, sectors: 150, pending: 6, journal_units: 5, ..SMALL };
     come_down_to(
-        &[0xaedf_8063, 0x9895_8d8c, 0x8ad5_7d52, 0x1370_f76b],
+        &[0x2205_8607, 0x9860_5e79, 0x04c8_6db2, 0xd2ea_f620],
         &[(8, tight), (9, tight), (10, longer), (11, longer)],
     );
 }
@@ -70,7 +70,7 @@ fn pools_of_larger_blocks() {
     let wide = Shape { physical_size: 4096, sectors: 3000, ..LARGE };
     let native = Shape { sector_size: 4096, physical_size: 4096, sectors: 60, ..LARGE };
     come_down_to(
-        &[0x94bb_7105, 0xb42b_597b, 0x8dd1_5e72, 0xec25_fdbd, 0x6ec6_a815, 0x6d06_7cf5],
+        &[0x35a6_0f56, 0x3537_6d5b, 0x679a_ebb6, 0xb87c_c557, 0xb280_48df, 0x1abd_32b2],
         &[(12, medium), (13, medium), (14, narrow), (15, narrow), (16, wide), (17, native)],
     );
 }
@@ -79,19 +79,19 @@ fn pools_of_larger_blocks() {
 fn pools_on_a_base_device() {
     let small = Shape { base: 45, ..SMALL };
     let large = Shape { base: 101, sectors: 130, ..LARGE };
-    come_down_to(&[0xc4e1_d84b, 0xe92d_2e8b], &[(18, small), (19, large)]);
+    come_down_to(&[0xd69d_eb9b, 0xc29e_2079], &[(18, small), (19, large)]);
 }
 
 #[test]
 fn pools_on_devices_that_fail_now_and_then() {
     let often = Shape { failing: 97, ..SMALL };
     let seldom = Shape { failing: 211, block_size: 2048, pending: 12, journal_units: 9, ..SMALL };
-    come_down_to(&[0x588f_a930, 0x8a37_213e, 0xfe1a_53d5], &[(20, often), (21, often), (22, seldom)]);
+    come_down_to(&[0xde24_f392, 0x1cf5_7b45, 0xdf21_8466], &[(20, often), (21, often), (22, seldom)]);
 }
 
 #[test]
 fn pools_that_grow() {
     let small = Shape { growing: true, blocks: 200, ..SMALL };
     let large = Shape { growing: true, blocks: 4096 * 31, sectors: 1 << 20, ..SMALL };
-    come_down_to(&[0xab03_5326, 0x4cd1_f01c, 0xe284_972c], &[(23, small), (24, small), (25, large)]);
+    come_down_to(&[0xbb90_37e2, 0x1318_d97f, 0x16ec_4ad2], &[(23, small), (24, small), (25, large)]);
 }

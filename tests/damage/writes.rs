@@ -229,7 +229,6 @@ fn survey(start: &Start, ops: &[Op], workspace: &mut [u8]) -> (Vec<Written>, Vec
     for op in ops {
         apply(&mut pool, &mut model, *op).expect("sound");
     }
-    drop(pool);
     let lines = traced.take();
     let writes = lines.iter().filter(|line| line.asked == Asked::Write);
     let data = std::mem::take(&mut traced.inner_mut().data);
@@ -238,7 +237,6 @@ fn survey(start: &Start, ops: &[Op], workspace: &mut [u8]) -> (Vec<Written>, Vec
     found(&mut pool).expect("read");
     findings(&mut pool).expect("check");
     let unchecked = unchecked_data(&mut pool).expect("extents");
-    drop(pool);
     let touched = traced.into_inner().touched;
     let targets =
         touched.into_iter().filter(|sector| !unchecked.contains(sector) && !data_at(&disk, *sector, start)).collect();

@@ -33,7 +33,6 @@ fn left() -> (World, Vec<Sector>, Seen, Vec<u64>) {
     let mut pool = mount_any(&mut traced, &mut workspace).expect("mount");
     let seen = see(&mut pool).expect("read");
     assert!(findings(&mut pool).expect("check").iter().all(is_spare_copy));
-    drop(pool);
     world.shows(&seen).expect("sound");
     let touched: BTreeSet<u64> = traced.lines().iter().flat_map(|line| line.sector..line.sector + line.count).collect();
     (world, disk.image().durable, seen, touched.into_iter().collect())

@@ -101,7 +101,6 @@ fn f8_a_failed_flush_that_drops_what_it_held_loses_nothing_that_was_flushed_befo
                 let Some((_, _, error)) = until_failure(&mut pool, &mut world, &SCRIPT) else { break };
                 assert_eq!(error, Error::Device(Injected::Fault));
                 is_poisoned(&mut pool, LayerId(prepared_world.model.ids(true)[0]));
-                drop(pool);
                 let seen = see(&mut mount_any(&mut device, &mut workspace).expect("mount again")).expect("read again");
                 world.may_show(&seen).unwrap_or_else(|why| panic!("flush {number}, {loss:?}: {why}"));
                 // What has been shown is durable: the power goes.
@@ -180,7 +179,6 @@ fn f10_a_read_error_changes_nothing_and_the_step_can_be_done_again() {
             let mut rest = &SCRIPT[..];
             let failed = until_failure(&mut pool, &mut world, rest);
             let Some((i, before, error)) = failed else {
-                drop(pool);
                 if device.calls() > number {
                     continue; // Survived: a slot of the superblock.
                 }
@@ -197,7 +195,6 @@ fn f10_a_read_error_changes_nothing_and_the_step_can_be_done_again() {
             assert!(again.is_none(), "read {number}: {:?}", again.map(|(i, _, error)| (rest[i], error)));
             world.shows(&see(&mut pool).expect("read")).expect("the end of the script");
             pool.flush().expect("flush");
-            drop(pool);
             let seen = see(&mut mount(disk.clone(), &mut workspace).expect("mount")).expect("read");
             world.shows(&seen).unwrap_or_else(|why| panic!("read {number}, mounted again: {why}"));
             works(disk, &seen, &mut workspace);
@@ -318,7 +315,6 @@ fn f15_a_device_that_turns_read_only_vanishes_or_shrinks_is_noticed_and_reads_go
                         world.may_show(&seen).expect("what can be read is right");
                     }
                 }
-                drop(pool);
                 let seen = see(&mut mount(disk.clone(), &mut workspace).expect("mount")).expect("read");
                 world.may_show(&seen).unwrap_or_else(|why| panic!("{change:?} from {number}: {why}"));
                 works(disk, &seen, &mut workspace);

@@ -103,7 +103,6 @@ fn tearing(config: Config, script: &[Step], unit: u32, said: u32) -> u64 {
             past.push(world.clone());
             world.step(&mut pool, *step).err()
         });
-        drop(pool);
         if failed.is_none() {
             return number;
         }

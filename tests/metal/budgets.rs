@@ -15,7 +15,7 @@ use crate::{
 
 /// Target; bytes of code of all there is, of it without transfers, cursors and base devices, and of a mount that only reads: the limit.
 const CODE: [(&str, u64, u64, u64); 2] =
-    [("thumbv7em-none-eabihf", 73_300, 61_900, 15_800), ("thumbv6m-none-eabi", 81_100, 67_800, 18_200)];
+    [("thumbv7em-none-eabihf", 73_800, 62_800, 15_800), ("thumbv6m-none-eabi", 81_700, 68_800, 18_200)];
 /// What is aimed at.
 const CODE_AIM: (u64, u64) = (24 << 10, 8 << 10);
 /// Bytes of stack of the whole scenario, the pool in it.
@@ -30,14 +30,14 @@ const MEMORY_AIM: u64 = 512;
 /// Instructions of a call on a Cortex-M4F, in blocks of 512 bytes on a disk in memory, the copying of data counted: the limit.
 const INSTRUCTIONS: [(&str, u64); 9] = [
     ("read", 5_000),
-    ("overwrite, own block", 8_200),
-    ("overwrite, shared block", 19_500),
-    ("write, first block", 27_500),
-    ("flush, one record", 12_000),
-    ("snapshot", 162_000),
-    ("delete", 152_000),
-    ("merge step", 195_000),
-    ("mount, six units in the journal", 222_000),
+    ("overwrite, own block", 7_900),
+    ("overwrite, shared block", 18_400),
+    ("write, first block", 25_700),
+    ("flush, one record", 11_100),
+    ("snapshot", 139_000),
+    ("delete", 133_000),
+    ("merge step", 168_000),
+    ("mount, six units in the journal", 195_000),
 ];
 
 /// Bytes of what a program has in read-only memory.
@@ -111,7 +111,7 @@ fn no_function_takes_more_stack_than_its_limit() {
         if !can_build_for(target) {
             continue;
         }
-        let frames = frames_of(&build("cowl-size", target, &["--config", FRAMES]).join("whole"));
+        let frames = frames_of(&build("cowl-size", target, &["--config", FRAMES]).join("any"));
         let (most, name) = frames.iter().max().expect("functions of the core");
         println!("| largest frame, {target} | {most} bytes, {name} | limit {FRAME} |");
         assert!(frames.len() > 150 && *most > 100, "{} functions, {most} bytes", frames.len());

@@ -26,6 +26,11 @@ impl SparseDisk {
         Self { sectors: HashMap::new(), geometry: Geometry::new(sector_size, bytes / u64::from(sector_size)) }
     }
 
+    /// Sectors that were ever written.
+    pub fn written(&self) -> usize {
+        self.sectors.len()
+    }
+
     fn check(&self, sector: u64, length: usize) -> Result<(), PastEnd> {
         let count = length as u64 / u64::from(self.geometry.sector_size);
         if sector + count > self.geometry.sectors { Err(PastEnd) } else { Ok(()) }

@@ -21,10 +21,8 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         if geometry.read_only {
             return Err(Error::ReadOnly);
         }
-        let sb = plan(&geometry, options, base)?;
-        let block_size = index(u64::from(options.block_size));
         let (workspace, saved) = divide(workspace)?;
-        sb.put(saved);
+        plan(&geometry, options, base, saved)?;
         let needed = needed_for(SuperblockView(saved));
         if workspace.len() + Superblock::FIELDS < needed {
             return Err(Error::WorkspaceTooSmall { needed });
@@ -37,23 +35,68 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 }
                 _ => return Err(Error::HoldsPool),
             }
+            // What was found lies where the plan was.
+            plan(&geometry, options, base, saved)?;
         }
-        sb.put(saved);
         let alignment = alignment_within(&geometry, 1, workspace, SuperblockView(saved))?;
         let mut store = Self::new(device, workspace, saved, options.checksum, alignment);
-        let done = store.make_empty(block_size).await;
+        let done = store.make_empty().await;
         store.answer(done)
     }
 
-    pub(crate) async fn make_empty(&mut self, block_size: usize) -> Outcome<()> {
-        self.wipe(block_size).await?;
+    #[inline(never)]
+    pub(crate) async fn make_empty(&mut self) -> Outcome<()> {
+        self.check_end(self.layout.total).await?;
+        self.wipe().await?;
         self.fresh = false;
         self.window.restart(0);
-        self.checkpoint().await
+        self.checkpoint().await?;
+        let Some(blocks) = self.turn().await? else { return Ok(()) };
+        self.scratch.fill(0);
+        self.write_scratch(0).await?;
+        self.write_scratch(1).await?;
+        self.device.flush().await.map_err(|error| self.unread(error))?;
+        Err(self.shorter(self.layout.total, blocks))
+    }
+
+    /// The device can be read up to the end of its last block; if not, how far it can.
+    pub(crate) async fn check_end(&mut self, total: u64) -> Outcome<()> {
+        let Err(stop) = self.read_scratch(total - 1).await else { return Ok(()) };
+        // The first block can be read, the last one cannot; if nearly all can, that one is bad, and the device as long as it says.
+        let (mut there, mut end) = (0, total - 1);
+        while end - there > 1 {
+            let middle = there + (end - there) / 2;
+            let found = self.device.read(middle * self.spb, self.scratch).await.is_ok();
+            *(if found { &mut there } else { &mut end }) = middle;
+        }
+        Err(if end < total - 1 { self.shorter(total, end) } else { stop })
+    }
+
+    pub(crate) fn shorter(&mut self, total: u64, blocks: u64) -> Stop {
+        self.stop(Error::DeviceTooSmall { needed: total * self.spb, actual: blocks * self.spb })
+    }
+
+    /// After so many blocks the device begins again with its first one: there is this generation's superblock.
+    pub(crate) async fn turn(&mut self) -> Outcome<Option<u64>> {
+        let first = SUPERBLOCKS.next_power_of_two().trailing_zeros();
+        for shift in first..64 - self.layout.total.leading_zeros() {
+            let blocks = 1 << shift;
+            if blocks >= self.layout.total {
+                break;
+            }
+            // That of an even generation, and the second is one, is in the first block.
+            self.read_scratch(blocks).await?;
+            let found =
+                Superblock::look(self.scratch, self.checksum).is_some_and(|(found, _)| found == self.sb.generation);
+            if found && array(self.scratch, 16) == self.durable().uuid() {
+                return Ok(Some(blocks));
+            }
+        }
+        Ok(None)
     }
 
     /// Makes sure that nothing of an older pool is left in any slot or unit (M5).
-    pub(crate) async fn wipe(&mut self, block_size: usize) -> Outcome<()> {
+    pub(crate) async fn wipe(&mut self) -> Outcome<()> {
         // Slots of pools with other block sizes lie at other places; what is there may be the data of a pool that is still whole.
         for shift in 9..=16 {
             for slot in 0..SUPERBLOCKS {
@@ -61,7 +104,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 if (slot << shift) % self.sector() != 0 || sector + 1 > self.device.geometry().sectors {
                     continue;
                 }
-                let bytes = self.scratch.get_mut(..self.sector_size.min(block_size)).unwrap_or(&mut []);
+                let bytes = self.scratch.get_mut(..self.sector_size).unwrap_or(&mut []);
                 self.stats.reads += 1;
                 if self.device.read(sector, bytes).await.is_ok() && !bytes.starts_with(MAGIC) {
                     continue;

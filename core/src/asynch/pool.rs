@@ -90,10 +90,10 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     // Made where it is returned, so that it is on the stack once.
     pub(crate) async fn recovered(pool: Self, options: &MountOptions, base: BaseIdentity) -> Result<Self, D> {
         let mut mounted = Ok(pool);
-        if let Ok(pool) = &mut mounted {
-            if let Err(error) = pool.store.take_in(options, base).await {
-                mounted = Err(error);
-            }
+        if let Ok(pool) = &mut mounted
+            && let Err(error) = pool.store.take_in(options, base).await
+        {
+            mounted = Err(error);
         }
         mounted
     }
@@ -291,6 +291,7 @@ impl<D: BlockDevice> Store<'_, D> {
         if layout.total <= old.total {
             return Ok(old.total);
         }
+        self.check_end(layout.total).await?;
         self.space_grow(&layout).await?;
         self.sb.total = layout.total;
         Ok(layout.total)

@@ -8,6 +8,11 @@ use crate::device::asynch::BlockDevice;
 use crate::store::asynch::Store;
 
 impl<D: BlockDevice> Store<'_, D> {
+    /// The map has the same entry at this place.
+    pub(crate) async fn map_has(&mut self, map: &Map, level: u8, address: u64, entry: &Entry) -> Outcome<bool> {
+        Ok(self.entry_at(map.root(), map.height(), level, address, Object::MapNode).await?.same(entry))
+    }
+
     /// Offset, in a node of this level, of the entry that leads to the address.
     pub(crate) fn child_offset(&self, address: u64, level: u8) -> usize {
         let fan = self.fan_shift();

@@ -82,9 +82,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut peers = Peers::default();
         let mut next = 1;
         while let Some(layer) = self.record_from(next).await? {
-            let mut peer = [layer.height(); Entry::SIZE + 1];
-            layer.root().encode(&mut peer, 0);
-            if is_child(layer, id) && peers.known.push(peer).is_err() {
+            if is_child(layer, id) && peers.known.push(Map::new(&layer.root(), layer.height())).is_err() {
                 peers.more = layer.id();
                 break;
             }
@@ -102,9 +100,8 @@ impl<D: BlockDevice> Store<'_, D> {
         level: u8,
         address: u64,
     ) -> Outcome<bool> {
-        for peer in &peers.known {
-            let (root, height) = (Entry::decode(peer, 0), u8_at(peer, Entry::SIZE));
-            if self.entry_at(root, height, level, address, Object::MapNode).await?.same(entry) {
+        for map in &peers.known {
+            if self.map_has(map, level, address, entry).await? {
                 return Ok(true);
             }
         }
@@ -112,8 +109,8 @@ impl<D: BlockDevice> Store<'_, D> {
         while next != 0 {
             let Some(layer) = self.record_from(next).await? else { break };
             next = layer.id() + 1;
-            let (child, root, height) = (is_child(layer, id), layer.root(), layer.height());
-            if child && self.entry_at(root, height, level, address, Object::MapNode).await?.same(entry) {
+            let (child, map) = (is_child(layer, id), Map::new(&layer.root(), layer.height()));
+            if child && self.map_has(&map, level, address, entry).await? {
                 return Ok(true);
             }
         }

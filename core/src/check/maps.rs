@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Object},
     format::{Entry, Layer, MergeMode},
     store::{Outcome, Stop, Store},
+    tree::Map,
     types::{LayerFlags, LayerId},
     walk::{Owned, Walk},
 };
@@ -17,12 +18,6 @@ use crate::{
 #[cfg(feature = "async")]
 #[path = "../asynch/check/maps.rs"]
 pub(crate) mod asynch;
-
-/// The map of a layer.
-struct Map {
-    root: Entry,
-    height: u8,
-}
 
 impl<D: BlockDevice> Store<'_, D> {
     #[inline(never)]
@@ -74,7 +69,7 @@ impl<D: BlockDevice> Store<'_, D> {
         // While a merge runs, parent and child are about to differ. A parent that is damaged itself is reported where it is walked over.
         let compared = run.first_pass() && layer.parent != 0 && !self.is_merging(layer);
         let known = if compared { self.known(layer.parent)? } else { None };
-        let parent = &known.map(|parent| Map { root: parent.root(), height: parent.height() });
+        let parent = &known.map(|parent| Map::new(&parent.root(), parent.height()));
         if let Some(parent) = parent {
             self.check_same(run, layer, parent, layer.height, 0, &layer.root)?;
         }
@@ -133,11 +128,11 @@ impl<D: BlockDevice> Store<'_, D> {
         if !entry.is_block() || entry.birth > layer.parent_epoch {
             return Ok(());
         }
-        let there = match self.entry_at(parent.root, parent.height, level, address, Object::MapNode) {
+        let there = match self.entry_at(parent.root(), parent.height(), level, address, Object::MapNode) {
             Err(Stop) if matches!(self.failure, Error::Corrupt { .. }) => return Ok(()),
             there => there?,
         };
-        if level > parent.height || !there.same(entry) {
+        if level > parent.height() || !there.same(entry) {
             run.find(&Finding::Damaged { what: Object::MapNode, block: entry.block, layer: Some(LayerId(layer.id)) });
         }
         Ok(())

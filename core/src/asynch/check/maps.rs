@@ -63,7 +63,7 @@ impl<D: BlockDevice> Store<'_, D> {
         // While a merge runs, parent and child are about to differ. A parent that is damaged itself is reported where it is walked over.
         let compared = run.first_pass() && layer.parent != 0 && !self.is_merging(layer);
         let known = if compared { self.known(layer.parent).await? } else { None };
-        let parent = &known.map(|parent| Map { root: parent.root(), height: parent.height() });
+        let parent = &known.map(|parent| Map::new(&parent.root(), parent.height()));
         if let Some(parent) = parent {
             self.check_same(run, layer, parent, layer.height, 0, &layer.root).await?;
         }
@@ -128,11 +128,11 @@ impl<D: BlockDevice> Store<'_, D> {
         if !entry.is_block() || entry.birth > layer.parent_epoch {
             return Ok(());
         }
-        let there = match self.entry_at(parent.root, parent.height, level, address, Object::MapNode).await {
+        let there = match self.entry_at(parent.root(), parent.height(), level, address, Object::MapNode).await {
             Err(Stop) if matches!(self.failure, Error::Corrupt { .. }) => return Ok(()),
             there => there?,
         };
-        if level > parent.height || !there.same(entry) {
+        if level > parent.height() || !there.same(entry) {
             run.find(&Finding::Damaged { what: Object::MapNode, block: entry.block, layer: Some(LayerId(layer.id)) });
         }
         Ok(())
