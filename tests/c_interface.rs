@@ -12,6 +12,9 @@ use cowl::{FormatOptions, LayerFlags, LayerKind, MountOptions, Pool, RamDisk};
 
 const SECTORS: usize = 2048;
 
+/// The files of the program that runs on this machine.
+const HOST: [&str; 6] = ["host.c", "scenario.c", "misuse.c", "disk.c", "devices.c", "damage.c"];
+
 fn interface() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/c")
 }
@@ -61,9 +64,9 @@ fn library(arguments: &[&str], place: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c-interface");
     run(Command::new(env!("CARGO"))
         .current_dir(interface())
-        .args(["build", "-q", "-p", "cowl-c", "--locked", "--target-dir"])
-        .arg(&target)
-        .args(arguments));
+        .args(arguments)
+        .args(["-q", "-p", "cowl-c", "--locked", "--target-dir"])
+        .arg(&target));
     target.join(place).join("libcowl_c.a")
 }
 
@@ -75,6 +78,18 @@ fn compile(compiler: &str, flags: &[&str]) -> Command {
     let mut command = Command::new(compiler);
     command.args(["-Wall", "-Wextra", "-Werror", "-g", "-I"]).arg(interface().join("include")).args(flags);
     command
+}
+
+/// The header without its comments.
+fn declarations(header: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = header;
+    while let Some((before, comment)) = rest.split_once("/*") {
+        kept.push_str(before);
+        rest = comment.split_once("*/").expect("comments end").1;
+    }
+    kept.push_str(rest);
+    kept.lines().flat_map(|line| [line.split("//").next().unwrap_or_default(), "\n"]).collect()
 }
 
 /// What the scenario must have left on its disk, seen through the core itself.
@@ -115,6 +130,22 @@ fn the_header_that_is_checked_in_is_the_one_that_the_sources_make() {
     assert!(kept == generated, "cowl.h is stale; {how}");
 }
 
+#[test]
+fn every_function_and_every_status_occurs_in_a_program() {
+    let header = declarations(&fs::read_to_string(interface().join("include/cowl.h")).unwrap());
+    let files = fs::read_dir(programs()).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    let sources: String = files.collect();
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let called = |name: &&str| name.starts_with("cowl_") && header.contains(&format!("{name}("));
+    let words = header.split(|character| !is_name(character));
+    let names: Vec<&str> = words.filter(|name| name.starts_with("COWL_STATUS_") || called(name)).collect();
+    assert!(names.len() > 70, "{} names", names.len());
+    for name in names.into_iter().filter(|name| *name != "COWL_STATUS_UNKNOWN") {
+        let mut words = sources.split(|character| !is_name(character));
+        assert!(words.any(|word| word == name), "{name} occurs in no program of tests/c");
+    }
+}
+
 /// The pool that a C program makes is as the core would make it, and what the program does wrong is refused. Both run under the
 /// sanitizers, which end the program if it touches what it must not.
 #[test]
@@ -122,20 +153,21 @@ fn a_program_in_c_does_everything_over_a_file_and_is_told_what_it_does_wrong() {
     if !have(&["gcc"]) {
         return;
     }
-    let library = library(&["--release"], "release");
+    let library = library(&["build", "--release"], "release");
     let folder = tempfile::tempdir().unwrap();
     let (program, image) = (folder.path().join("host"), folder.path().join("disk.img"));
     fs::write(&image, vec![0; SECTORS * 512]).unwrap();
     let sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     run(compile("gcc", &["-std=c11", "-pedantic", "-D_GNU_SOURCE"])
         .args(sanitize)
-        .args(c_files(&["host.c", "scenario.c", "misuse.c"]))
+        .args(c_files(&HOST))
         .arg(library)
         .args(["-lm", "-lpthread", "-ldl", "-o"])
         .arg(&program));
     let said = run(Command::new(program).arg(&image).arg(SECTORS.to_string()));
     assert_eq!(said, "scenario: ok\n");
     verify(&image);
+    println!("| C, host | scenario, misuse, bad devices and damage, under ASan and UBSan | 24576 bytes for the pool |");
 }
 
 #[test]
@@ -158,7 +190,8 @@ fn a_cortex_m4_does_the_same_on_a_disk_of_the_host() {
     if !have(&["arm-none-eabi-gcc", "qemu-system-arm"]) || !have_target(target) {
         return;
     }
-    let small = ["--profile", "small", "--target", target, "--no-default-features", "--features", "panic-handler"];
+    let small =
+        ["build", "--profile", "small", "--target", target, "--no-default-features", "--features", "panic-handler"];
     let library = library(&small, &format!("{target}/small"));
     let folder = tempfile::tempdir().unwrap();
     let (program, image) = (folder.path().join("firmware.elf"), folder.path().join("disk.img"));
@@ -193,9 +226,9 @@ fn a_program_in_c_refuses_to_format_a_pool_of_the_core() {
     let folder = tempfile::tempdir().unwrap();
     let (program, image) = (folder.path().join("host"), folder.path().join("disk.img"));
     fs::write(&image, &bytes).unwrap();
-    let library = library(&["--release"], "release");
+    let library = library(&["build", "--release"], "release");
     run(compile("gcc", &["-std=c11", "-D_GNU_SOURCE"])
-        .args(c_files(&["host.c", "scenario.c", "misuse.c"]))
+        .args(c_files(&HOST))
         .arg(library)
         .args(["-lm", "-lpthread", "-ldl", "-o"])
         .arg(&program));

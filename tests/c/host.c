@@ -1,4 +1,5 @@
-/* The scenario over a file, and everything that a program can do wrong. The first argument names the file, the second its sectors. */
+/* The scenario over a file, and everything that a program and its devices can do wrong. The first argument names the file, the second its sectors. */
+#include "devices.h"
 #include "misuse.h"
 
 #include <errno.h>
@@ -54,7 +55,8 @@ int main(int count, char **arguments) {
     };
     size_t size = 24 << 10;
     unsigned char *memory = malloc(size);
-    int result = misuse(&device, memory, size) || scenario(&device, memory, size);
+    int result = misuse(&device, memory, size) || devices(memory, size) || damage(memory, size) ||
+                 scenario(&device, memory, size);
     free(memory);
     close(file.descriptor);
     if (result == 0) {

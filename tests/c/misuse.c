@@ -1,116 +1,53 @@
 #include "misuse.h"
+#include "disk.h"
 
 #include <string.h>
 
-/* A disk in memory that fails when it is told to, and can call the pool from within. */
-static struct disk {
-    unsigned char bytes[1 << 20];
-    uint64_t sectors;
-    uint32_t sector_size, alignment, flags;
-    int writes_left; /* -1: any number */
-    cowl_pool *enter;
-    cowl_status entered;
-} disk;
-
-static void disk_geometry(void *context, cowl_geometry *geometry) {
-    const struct disk *it = context;
-    geometry->sectors = it->sectors;
-    geometry->sector_size = it->sector_size;
-    geometry->alignment = it->alignment;
-    geometry->flags = it->flags;
-}
-
-static int32_t disk_read(void *context, uint64_t sector, void *buffer, size_t length) {
-    struct disk *it = context;
-    if (it->enter) {
-        it->entered = cowl_flush(it->enter);
-    }
-    if (sector * SECTOR + length > sizeof it->bytes) {
-        return -22;
-    }
-    memcpy(buffer, it->bytes + sector * SECTOR, length);
-    return 0;
-}
-
-static int32_t disk_write(void *context, uint64_t sector, const void *buffer, size_t length) {
-    struct disk *it = context;
-    if (it->writes_left == 0 || sector * SECTOR + length > sizeof it->bytes) {
-        return -5;
-    }
-    it->writes_left -= it->writes_left > 0;
-    memcpy(it->bytes + sector * SECTOR, buffer, length);
-    return 0;
-}
-
-static int32_t disk_flush(void *context) {
-    (void)context;
-    return 0;
-}
-
-static cowl_device blank(void) {
-    memset(&disk, 0, sizeof disk);
-    disk.sectors = sizeof disk.bytes / SECTOR;
-    disk.sector_size = SECTOR;
-    disk.writes_left = -1;
-    cowl_device device = {
-        .abi_version = COWL_ABI_VERSION,
-        .size = sizeof device,
-        .context = &disk,
-        .geometry = disk_geometry,
-        .read = disk_read,
-        .write = disk_write,
-        .flush = disk_flush,
-    };
-    return device;
-}
-
-static cowl_format_options options = {.block_size = SECTOR, .uuid = {9}};
-
 static int bad_devices(unsigned char *memory, size_t size) {
-    cowl_device device = blank();
+    cowl_device device = disk_blank();
     cowl_error error;
     cowl_pool *pool;
-    EXPECT(cowl_format(NULL, NULL, memory, size, &options, &error) == COWL_STATUS_BAD_POINTER);
-    EXPECT(cowl_format(&device, NULL, NULL, size, &options, &error) == COWL_STATUS_BAD_POINTER);
+    EXPECT(cowl_format(NULL, NULL, memory, size, &disk_options, &error) == COWL_STATUS_BAD_POINTER);
+    EXPECT(cowl_format(&device, NULL, NULL, size, &disk_options, &error) == COWL_STATUS_BAD_POINTER);
     EXPECT(cowl_format(&device, NULL, memory, size, NULL, NULL) == COWL_STATUS_BAD_POINTER);
     device.abi_version = COWL_ABI_VERSION + 1;
     EXPECT(cowl_mount(&device, NULL, memory, size, 0, &pool, &error) == COWL_STATUS_WRONG_ABI);
     EXPECT(error.actual == COWL_ABI_VERSION + 1 && error.needed == COWL_ABI_VERSION);
-    device = blank();
+    device = disk_blank();
     device.size = 4;
     EXPECT(cowl_mount(&device, NULL, memory, size, 0, &pool, &error) == COWL_STATUS_WRONG_ABI);
     EXPECT(error.actual == 4 && error.needed == sizeof device);
-    device = blank();
+    device = disk_blank();
     device.read = NULL;
     EXPECT(cowl_mount(&device, NULL, memory, size, 0, &pool, &error) == COWL_STATUS_BAD_POINTER);
     EXPECT(error.reason != NULL && error.reason_length > 0);
-    device = blank();
+    device = disk_blank();
     device.write = NULL;
     EXPECT(cowl_mount(&device, NULL, memory, size, 0, &pool, &error) == COWL_STATUS_BAD_POINTER);
-    device = blank();
+    device = disk_blank();
     disk.sector_size = 0;
     EXPECT(cowl_mount(&device, NULL, memory, size, 0, &pool, &error) == COWL_STATUS_BAD_PARAMETER);
     disk.sector_size = 1000;
-    EXPECT(cowl_format(&device, NULL, memory, size, &options, &error) == COWL_STATUS_BAD_PARAMETER);
-    device = blank();
+    EXPECT(cowl_format(&device, NULL, memory, size, &disk_options, &error) == COWL_STATUS_BAD_PARAMETER);
+    device = disk_blank();
     disk.sectors = 50;
-    EXPECT(cowl_format(&device, NULL, memory, size, &options, &error) == COWL_STATUS_DEVICE_TOO_SMALL);
+    EXPECT(cowl_format(&device, NULL, memory, size, &disk_options, &error) == COWL_STATUS_DEVICE_TOO_SMALL);
     EXPECT(error.actual == 50 && error.needed > 50);
-    device = blank();
+    device = disk_blank();
     disk.flags = COWL_GEOMETRY_READ_ONLY;
-    EXPECT(cowl_format(&device, NULL, memory, size, &options, &error) == COWL_STATUS_READ_ONLY);
-    device = blank();
+    EXPECT(cowl_format(&device, NULL, memory, size, &disk_options, &error) == COWL_STATUS_READ_ONLY);
+    device = disk_blank();
     disk.alignment = 3;
-    EXPECT(cowl_format(&device, NULL, memory, size, &options, &error) == COWL_STATUS_BAD_PARAMETER);
+    EXPECT(cowl_format(&device, NULL, memory, size, &disk_options, &error) == COWL_STATUS_BAD_PARAMETER);
     return 0;
 }
 
 /* Every size and every place of the memory: refused with the number that is enough, or good. */
 static int bad_memory(unsigned char *memory, size_t size) {
-    cowl_device device = blank();
+    cowl_device device = disk_blank();
     cowl_error error;
     cowl_pool *pool;
-    EXPECT(cowl_format(&device, NULL, memory, size, &options, NULL) == COWL_STATUS_OK);
+    EXPECT(cowl_format(&device, NULL, memory, size, &disk_options, NULL) == COWL_STATUS_OK);
     EXPECT(cowl_mount(&device, NULL, memory, size, 0, NULL, &error) == COWL_STATUS_BAD_POINTER);
     EXPECT(cowl_mount(&device, NULL, memory, size, 2, &pool, &error) == COWL_STATUS_BAD_PARAMETER);
     for (size_t skip = 0; skip < 9; skip++) {
@@ -133,13 +70,13 @@ static int bad_memory(unsigned char *memory, size_t size) {
 }
 
 static int bad_calls(unsigned char *memory, size_t size) {
-    cowl_device device = blank();
+    cowl_device device = disk_blank();
     cowl_pool *pool;
     cowl_error error;
     cowl_attributes good = named("good"), bad = named("\xff\xfe"), none = named("");
     uint32_t volume;
     unsigned char bytes[2 * SECTOR] = {0};
-    EXPECT(cowl_format(&device, NULL, memory, size, &options, NULL) == COWL_STATUS_OK);
+    EXPECT(cowl_format(&device, NULL, memory, size, &disk_options, NULL) == COWL_STATUS_OK);
     EXPECT(cowl_mount(&device, NULL, memory, size, 0, &pool, NULL) == COWL_STATUS_OK);
     EXPECT(cowl_flush(NULL) == COWL_STATUS_BAD_POINTER);
     EXPECT(cowl_flush((cowl_pool *)(void *)((unsigned char *)pool + 1)) == COWL_STATUS_BAD_POINTER);
@@ -190,12 +127,12 @@ static int bad_calls(unsigned char *memory, size_t size) {
 }
 
 static int callbacks_that_call_back(unsigned char *memory, size_t size) {
-    cowl_device device = blank();
+    cowl_device device = disk_blank();
     cowl_pool *pool;
     uint32_t volume;
     unsigned char bytes[SECTOR] = {0};
     cowl_attributes good = named("good");
-    EXPECT(cowl_format(&device, NULL, memory, size, &options, NULL) == COWL_STATUS_OK);
+    EXPECT(cowl_format(&device, NULL, memory, size, &disk_options, NULL) == COWL_STATUS_OK);
     EXPECT(cowl_mount(&device, NULL, memory, size, 0, &pool, NULL) == COWL_STATUS_OK);
     EXPECT(cowl_create(pool, &good, 8, 0, &volume) == COWL_STATUS_OK);
     EXPECT(cowl_write(pool, volume, 0, bytes, SECTOR) == COWL_STATUS_OK);
@@ -209,13 +146,13 @@ static int callbacks_that_call_back(unsigned char *memory, size_t size) {
 /* A device that fails at its n-th write: the number comes through, and nothing but reading goes on. */
 static int failing_devices(unsigned char *memory, size_t size) {
     for (int writes = 0; writes < 12; writes++) {
-        cowl_device device = blank();
+        cowl_device device = disk_blank();
         cowl_pool *pool;
         cowl_error error;
         uint32_t volume, snapshot;
         unsigned char bytes[SECTOR] = {1};
         cowl_attributes good = named("good"), later = named("later");
-        EXPECT(cowl_format(&device, NULL, memory, size, &options, NULL) == COWL_STATUS_OK);
+        EXPECT(cowl_format(&device, NULL, memory, size, &disk_options, NULL) == COWL_STATUS_OK);
         EXPECT(cowl_mount(&device, NULL, memory, size, 0, &pool, NULL) == COWL_STATUS_OK);
         EXPECT(cowl_create(pool, &good, 8, 0, &volume) == COWL_STATUS_OK);
         EXPECT(cowl_write(pool, volume, 0, bytes, SECTOR) == COWL_STATUS_OK && cowl_flush(pool) == COWL_STATUS_OK);
@@ -242,11 +179,11 @@ static int failing_devices(unsigned char *memory, size_t size) {
 static int bases(unsigned char *memory, size_t size) {
     static struct disk image;
     memset(&image, 0, sizeof image);
-    image.sectors = 16;
+    image.sectors = image.end = 16;
     image.sector_size = SECTOR;
     image.flags = COWL_GEOMETRY_READ_ONLY;
     memset(image.bytes, 0xba, 16 * SECTOR);
-    cowl_device device = blank(), base = blank();
+    cowl_device device = disk_blank(), base = disk_blank();
     base.context = &image;
     base.write = NULL;
     base.flush = NULL;
@@ -254,7 +191,7 @@ static int bases(unsigned char *memory, size_t size) {
     uint32_t volume;
     unsigned char bytes[SECTOR];
     cowl_attributes good = named("good");
-    EXPECT(cowl_format(&device, &base, memory, size, &options, NULL) == COWL_STATUS_OK);
+    EXPECT(cowl_format(&device, &base, memory, size, &disk_options, NULL) == COWL_STATUS_OK);
     EXPECT(cowl_mount(&device, NULL, memory, size, 0, &pool, NULL) == COWL_STATUS_WRONG_BASE);
     EXPECT(cowl_mount(&device, &base, memory, size, 0, &pool, NULL) == COWL_STATUS_OK);
     EXPECT(cowl_create(pool, &good, 32, 0, &volume) == COWL_STATUS_OK);

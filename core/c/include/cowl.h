@@ -981,6 +981,20 @@ typedef struct cowl_checked {
     uint64_t passes;
 } cowl_checked;
 
+/**
+ * What a volume needs to be a device; filled in by `cowl_volume_device`.
+ */
+typedef struct cowl_volume_context {
+    /**
+     * The pool that the volume is in.
+     */
+    struct cowl_pool *pool;
+    /**
+     * The volume or snapshot.
+     */
+    uint32_t layer;
+} cowl_volume_context;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1360,6 +1374,18 @@ cowl_status cowl_what_if_step(struct cowl_pool *pool,
                               struct cowl_question *question,
                               uint32_t budget,
                               struct cowl_delta *freed);
+
+/**
+ * Makes a device of a volume, or a read-only one of a snapshot: another pool, a FAT or a littlefs can lie on it. Its `context` leads to
+ * `*context`, which stays where it is, as the pool stays mounted, for as long as the device is in use. Unmount what lies on it first.
+ *
+ * The device's callbacks answer with the `cowl_status` of `pool`, so that is what a pool on it has in `cowl_error.device`. Once the pool is
+ * unmounted or the layer deleted they fail, and the device has no sectors.
+ */
+cowl_status cowl_volume_device(struct cowl_pool *pool,
+                               uint32_t layer,
+                               struct cowl_volume_context *context,
+                               struct cowl_device *device);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -6,7 +6,7 @@
 //! - `handle.rs`: where a pool lies in the caller's memory, and the gate that every call goes through;
 //! - `memory.rs`: pointers from outside, judged before they are used;
 //! - `types.rs`: the structures that go in and out;
-//! - `open.rs`, `layers.rs`, `data.rs`, `upkeep.rs`, `transfers.rs`: the functions.
+//! - `open.rs`, `layers.rs`, `data.rs`, `upkeep.rs`, `transfers.rs`, `view.rs`: the functions.
 //!
 //! # The rules of pointers
 //!
@@ -46,6 +46,7 @@ mod status;
 mod transfers;
 mod types;
 mod upkeep;
+mod view;
 
 pub use data::*;
 pub use device::{Device, GEOMETRY_DISCARD, GEOMETRY_READ_ONLY, Geometry};
@@ -56,6 +57,7 @@ pub use status::{Failure, Object, Status, cowl_status_text};
 pub use transfers::*;
 pub use types::*;
 pub use upkeep::*;
+pub use view::*;
 
 /// The version of this interface. It changes whenever a structure or a function does.
 pub const ABI_VERSION: u32 = 1;

@@ -160,3 +160,36 @@ fn nobody_gets_in_twice_and_nothing_of_the_pools_own_is_a_buffer() {
         assert_eq!(cowl_unmount(pool), Status::Ok);
     });
 }
+
+#[test]
+fn a_pool_lies_on_a_volume_of_another() {
+    with_pool(|pool, _| unsafe {
+        let (mut volume, mut inner, attributes, mut bytes) = (0, 0, named(c"v"), [3u8; 512]);
+        assert_eq!(cowl_create(pool, &raw const attributes, 300, 0, &raw mut volume), Status::Ok);
+        let (mut context, mut device) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        let (place, device) = (context.as_mut_ptr(), device.as_mut_ptr());
+        assert_eq!(cowl_volume_device(pool, volume, place, pool.cast()), Status::BadPointer);
+        assert_eq!(cowl_volume_device(pool, volume, pool.cast(), device), Status::BadPointer);
+        assert_eq!(cowl_volume_device(pool, volume, place, device), Status::Ok);
+        let options = PoolOptions { block_size: 512, pending: 16, journal_units: 8, force: 0, uuid: [2; 16] };
+        let mut memory: Vec<MaybeUninit<u64>> = Vec::with_capacity(2 << 10);
+        let (room, size, none) = (memory.as_mut_ptr().cast::<c_void>(), 16 << 10, ptr::null());
+        let (mut above, error) = (ptr::null_mut(), ptr::null_mut());
+        assert_eq!(cowl_format(device, none, room, size, &raw const options, error), Status::Ok);
+        assert_eq!(cowl_mount(device, none, room, size, 0, &raw mut above, error), Status::Ok);
+        assert_eq!(cowl_create(above, &raw const attributes, 8, 0, &raw mut inner), Status::Ok);
+        assert_eq!(cowl_write(above, inner, 1, bytes.as_ptr().cast(), 512), Status::Ok);
+        assert_eq!(cowl_read(pool, volume, 0, bytes.as_mut_ptr().cast(), 512), Status::Ok);
+        assert_eq!(&bytes[..8], b"COWLPOOL");
+        assert_eq!(cowl_unmount(above), Status::Ok);
+        assert_eq!(cowl_mount(device, none, room, size, 0, &raw mut above, error), Status::Ok);
+        assert_eq!(cowl_read(above, inner, 1, bytes.as_mut_ptr().cast(), 512), Status::Ok);
+        assert_eq!(bytes, [3; 512]);
+        assert_eq!(cowl_unmount(pool), Status::Ok);
+        assert_eq!(cowl_flush(above), Status::Device);
+        let mut failure = MaybeUninit::uninit();
+        assert_eq!(cowl_last_error(above, failure.as_mut_ptr()), Status::Ok);
+        assert_eq!(failure.assume_init().device, Status::NotMounted as i32);
+        assert_eq!(cowl_abandon(above), Status::Ok);
+    });
+}
