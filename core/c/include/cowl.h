@@ -1000,6 +1000,14 @@ extern "C" {
 #endif // __cplusplus
 
 /**
+ * Not part of the library: the program defines it if the library was built with the feature `checksum`. CRC-32C over more bytes, with the
+ * same result as `cowl_crc32c`; it must not call the pool.
+ */
+extern uint32_t cowl_checksum(uint32_t so_far,
+                              const void *bytes,
+                              size_t length);
+
+/**
  * Reads whole sectors of any layer.
  */
 cowl_status cowl_read(struct cowl_pool *pool, uint32_t layer, uint64_t sector, void *buffer, size_t length);

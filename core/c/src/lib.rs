@@ -6,6 +6,7 @@
 //! - `handle.rs`: where a pool lies in the caller's memory, and the gate that every call goes through;
 //! - `memory.rs`: pointers from outside, judged before they are used;
 //! - `types.rs`: the structures that go in and out;
+//! - `checksum.rs`: the checksum, which a program can bring itself;
 //! - `open.rs`, `layers.rs`, `data.rs`, `upkeep.rs`, `transfers.rs`, `view.rs`: the functions.
 //!
 //! # The rules of pointers
@@ -36,6 +37,7 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+mod checksum;
 mod data;
 mod device;
 mod handle;

@@ -6,6 +6,7 @@ use cowl::{Error, FormatOptions, Limits, MountOptions};
 
 use crate::{
     ABI_VERSION,
+    checksum::CHECKSUM,
     device::{Base, Callbacks, Device, DeviceFault},
     handle::{self, Handle, Mounted, OVERHEAD, Outcome, carve, install, leave},
     memory::{Out, value},
@@ -134,6 +135,7 @@ unsafe fn format(
         pending: if options.pending == 0 { usual.pending } else { options.pending },
         journal_units: if options.journal_units == 0 { usual.journal_units } else { options.journal_units },
         force: options.force != 0,
+        checksum: CHECKSUM,
         ..usual
     };
     let length = workspace.len();
@@ -187,7 +189,7 @@ unsafe fn mount(
     }
     // SAFETY: handed on.
     let ((device, base), (place, workspace)) = unsafe { (devices(device, base)?, carve(memory, size)?) };
-    let options = MountOptions { read_only: flags & MOUNT_READ_ONLY != 0, ..MountOptions::default() };
+    let options = MountOptions { read_only: flags & MOUNT_READ_ONLY != 0, checksum: CHECKSUM };
     let length = workspace.len();
     let pool =
         Mounted::mount_on_base(device, base, workspace, &options).map_err(|error| in_all(error, size, length))?;

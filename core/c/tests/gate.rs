@@ -43,6 +43,13 @@ unsafe extern "C" fn flush(_: *mut c_void) -> i32 {
     0
 }
 
+/// The checksum of a program that brings its own.
+#[cfg(feature = "checksum")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cowl_checksum(so_far: u32, bytes: *const c_void, length: usize) -> u32 {
+    unsafe { cowl_crc32c(so_far, bytes, length) }
+}
+
 unsafe extern "C" fn found(context: *mut c_void, _: *const Finding) {
     unsafe { *context.cast::<u32>() += 1 };
 }
