@@ -12,6 +12,9 @@ use cowl::{FormatOptions, LayerFlags, LayerKind, MountOptions, Pool, RamDisk};
 
 const SECTORS: usize = 2048;
 
+/// `ABI_VERSION`, and the checksum of what the header of that version declares.
+const DECLARED: (u32, u32) = (1, 0x3703_c2dc);
+
 /// The files of the program that runs on this machine.
 const HOST: [&str; 6] = ["host.c", "scenario.c", "misuse.c", "disk.c", "devices.c", "damage.c"];
 
@@ -117,6 +120,13 @@ fn declarations(header: &str) -> String {
     kept.lines().flat_map(|line| [line.split("//").next().unwrap_or_default(), "\n"]).collect()
 }
 
+/// A checksum of what the header declares, however it is spaced.
+fn fingerprint(header: &str) -> u32 {
+    let mut dense = declarations(header);
+    dense.retain(|character| !character.is_whitespace());
+    cowl::crc32c(0, dense.as_bytes())
+}
+
 /// What the scenario must have left on its disk, seen through the core itself.
 fn verify(image: &Path) {
     let mut bytes = fs::read(image).unwrap();
@@ -153,6 +163,25 @@ fn the_header_that_is_checked_in_is_the_one_that_the_sources_make() {
     let kept = fs::read_to_string(path).unwrap_or_default();
     let how = "`COWL_WRITE_HEADER=1 cargo test -p cowl-tests --test c_interface` writes it";
     assert!(kept == generated, "cowl.h is stale; {how}");
+}
+
+/// Nobody changes the interface without a thought of the programs that were compiled with it.
+#[test]
+fn the_version_is_raised_when_the_header_changes_for_those_who_use_it() {
+    let header = fs::read_to_string(interface().join("include/cowl.h")).unwrap();
+    let version = header.lines().find_map(|line| line.strip_prefix("#define COWL_ABI_VERSION ")).unwrap();
+    let found = (version.parse().unwrap(), fingerprint(&header));
+    let how = "the declarations in cowl.h have changed. If a program that was compiled with the older header would go wrong with this library \
+               (a function, a structure or a number that it knows is another now), raise ABI_VERSION in core/c/src/lib.rs. If there is only \
+               something new, leave it. Then write both numbers into DECLARED";
+    assert!(found == DECLARED, "({}, {:#010x}): {how}", found.0, found.1);
+}
+
+#[test]
+fn comments_and_whitespace_are_no_part_of_what_is_declared() {
+    let spaced = "/* a */\nint /** b\n * c */ x; // d\n\tint y;\n";
+    assert_eq!(fingerprint(spaced), cowl::crc32c(0, b"intx;inty;"));
+    assert_ne!(fingerprint(spaced), fingerprint("int x; int z;"));
 }
 
 #[test]

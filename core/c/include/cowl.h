@@ -18,7 +18,8 @@
 #include <stdint.h>
 
 /**
- * The version of this interface. It changes whenever a structure or a function does.
+ * The version of this interface. It is raised whenever a structure or a function changes so that a program compiled with an older header would
+ * go wrong with it; what is only new leaves it as it is.
  */
 #define COWL_ABI_VERSION 1
 

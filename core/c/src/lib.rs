@@ -61,7 +61,8 @@ pub use types::*;
 pub use upkeep::*;
 pub use view::*;
 
-/// The version of this interface. It changes whenever a structure or a function does.
+/// The version of this interface. It is raised whenever a structure or a function changes so that a program compiled with an older header would
+/// go wrong with it; what is only new leaves it as it is.
 pub const ABI_VERSION: u32 = 1;
 
 #[cfg(all(feature = "panic-handler", not(feature = "std")))]
