@@ -55,7 +55,7 @@ pub(crate) struct Cache<'w> {
 impl<'w> Cache<'w> {
     /// Divides the memory into as many slots as fit; all vacant.
     pub(crate) fn new(memory: &'w mut [u8], block_size: usize) -> Self {
-        let slots = (memory.len() / (block_size + OVERHEAD)).min(index(u64::from(u32::MAX - 8)));
+        let slots = (memory.len() / block_size.saturating_add(OVERHEAD)).min(index(u64::from(u32::MAX - 8)));
         let (data, rest) = split(memory, slots * block_size);
         let (meta, rest) = split(rest, slots * META);
         let meta = meta.as_chunks_mut().0;
