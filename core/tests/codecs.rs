@@ -9,7 +9,7 @@ use cowl::{
     Delta, LayerFlags, LayerId, LayerKind, Name, crc32c,
     format::{
         Entry, Label, Layer, LayerView, Layout, MAGIC, RECORD_SIZE, Record, SPARES, SpaceEntry, Spares, Superblock,
-        UNIT_HEADER, Unit, height_for, height_limit, nodes_for,
+        SuperblockView, UNIT_HEADER, Unit, height_for, height_limit, nodes_for,
     },
 };
 
@@ -29,6 +29,50 @@ fn the_spares_are_a_list_with_an_end() {
     let (one, two): (Spares, Spares) = ([7].into_iter().collect(), [7, 9].into_iter().collect());
     assert_ne!(one, two);
     assert_eq!(format!("{two:?}"), "[7, 9]");
+}
+
+#[test]
+fn spares_that_are_to_come_later_come_in_order_however_many_there_are() {
+    for (first, later) in (0..=SPARES).flat_map(|first| (0..=SPARES).map(move |later| (first, later))) {
+        let mut memory = [0xee; Spares::MEMORY];
+        let mut spares = Spares::new(&mut memory[..]);
+        let mut expected: Vec<u64> = (0..first as u64).map(|block| 1000 + block).collect();
+        assert!(expected.iter().all(|block| spares.push(*block)));
+        for place in 0..later {
+            let (block, room) = (2000 + place as u64, first + place < SPARES);
+            assert_eq!(spares.push_later(block), room);
+            expected.extend(room.then_some(block));
+        }
+        assert_eq!((spares.len(), spares.in_all()), (first, expected.len()), "{first} and {later}");
+        spares.add_later_ones();
+        assert_eq!((spares.iter().collect::<Vec<_>>(), spares.in_all()), (expected.clone(), expected.len()));
+        // As they lie in a superblock, and back: nothing of an earlier list is left.
+        let mut fields = [0xff; Superblock::FIELDS];
+        spares.put(&mut fields);
+        assert!(fields[224 + 6 * expected.len()..].iter().all(|byte| *byte == 0), "{first} and {later}");
+        let mut taken = Spares::default();
+        taken.push_later(7);
+        taken.take(&fields);
+        assert_eq!((taken.iter().collect::<Vec<_>>(), taken.in_all()), (expected.clone(), expected.len()));
+    }
+}
+
+#[test]
+fn a_checkpoint_changes_its_own_fields_of_a_superblock_and_clears_what_must_be_zero() {
+    let always = |_: u32, _: &[u8]| 0;
+    let mut bytes = [0; 512];
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[16..32].fill(9);
+    let state = Superblock::decode(&bytes, always).unwrap().state;
+    let mut fields = [0xff; Superblock::FIELDS];
+    state.put(&mut fields);
+    for zeros in [113..114, 115..120, 157..160, 172..176, 204..216] {
+        assert!(fields[zeros.clone()].iter().all(|byte| *byte == 0), "{zeros:?}");
+    }
+    for kept in [0..32, 40..56, 64..72, 192..204, 216..368] {
+        assert!(fields[kept.clone()].iter().all(|byte| *byte == 0xff), "{kept:?}");
+    }
+    assert_eq!(SuperblockView(&fields).state(), state);
 }
 
 #[test]
