@@ -26,7 +26,7 @@ pub struct Machine {
     /// The emulator's program, and its name for the machine.
     emulator: (&'static str, &'static str),
     /// The compiler's target.
-    target: &'static str,
+    pub target: &'static str,
     /// The package of its firmware.
     package: &'static str,
     kind: Kind,

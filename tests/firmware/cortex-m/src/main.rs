@@ -49,8 +49,21 @@ fn life() -> Result<Done, Fault<Error>> {
 mod report {
     //! The result by `defmt`, and one of every kind of error and statistic, to be decoded on the host.
 
-    use cowl::{Checked, Counters, Delta, Error, Finding, Object, OutOfRange, Space, Stats};
+    use cowl::{
+        Checked, Counters, Delta, Error, Extent, ExtentKind, Finding, Geometry, LayerFlags, LayerId, LayerInfo,
+        LayerKind, Merge, Name, Object, OutOfRange, PoolInfo, Space, Stats,
+    };
     use cowl_scenario::Done;
+
+    /// Every error, every statistic, and all else that a pool tells, can be sent.
+    #[allow(dead_code, reason = "it compiles or not")]
+    fn all_can_be_sent() {
+        fn sent<T: defmt::Format>() {}
+        (sent::<Error<OutOfRange>>(), sent::<OutOfRange>(), sent::<Object>(), sent::<Finding>());
+        (sent::<Stats>(), sent::<Counters>(), sent::<Checked>(), sent::<Space>(), sent::<Delta>());
+        (sent::<PoolInfo>(), sent::<LayerInfo>(), sent::<LayerKind>(), sent::<LayerFlags>(), sent::<LayerId>());
+        (sent::<Name>(), sent::<Extent>(), sent::<ExtentKind>(), sent::<Merge>(), sent::<Geometry>());
+    }
 
     pub fn report(done: Done) {
         let refused = OutOfRange { sector: 3, length: 512 };
