@@ -10,13 +10,16 @@ pub struct EfiDisk<'a> {
     disk: &'a mut BlockIO,
     /// The medium that was there at first: another one is an error, and the firmware says so.
     medium: u32,
+    /// Bytes that the disk rewrites as a whole, from whoever knows better than the firmware.
+    physical_size: Option<u32>,
 }
 
 impl<'a> EfiDisk<'a> {
-    /// The disk, with the medium that is in it now.
-    pub fn new(disk: &'a mut BlockIO) -> Self {
+    /// The disk, with the medium that is in it now. `physical_size`: bytes that it rewrites as a whole; `None` for what the firmware says,
+    /// or 4096 if it says nothing.
+    pub fn new(disk: &'a mut BlockIO, physical_size: Option<u32>) -> Self {
         let medium = disk.media().media_id();
-        Self { disk, medium }
+        Self { disk, medium, physical_size }
     }
 
     fn check(&self, length: usize) -> Result<(), Error> {
@@ -32,12 +35,13 @@ impl BlockDevice for EfiDisk<'_> {
         let media = self.disk.media();
         let sector_size = media.block_size();
         // Revision 2 says it; before that 4096 is the safe answer.
-        let physical = self.disk.logical_blocks_per_physical_block().filter(|count| *count > 1);
+        let blocks = self.disk.logical_blocks_per_physical_block().filter(|count| *count > 1);
+        let said = blocks.map_or(sector_size.max(4096), |count| count.saturating_mul(sector_size));
         let present = media.is_media_present();
         Geometry {
             sector_size,
             sectors: if present { media.last_block().saturating_add(1) } else { 0 },
-            physical_size: physical.map_or(sector_size.max(4096), |count| count.saturating_mul(sector_size)),
+            physical_size: self.physical_size.unwrap_or(said),
             alignment: media.io_align().max(1),
             read_only: media.is_read_only(),
             discard: false,

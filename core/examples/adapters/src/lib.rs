@@ -13,6 +13,8 @@
 //!
 //! What sits on top takes any `cowl::BlockDevice`: a volume is one through `Pool::volume_device`. Most of those traits know no flush, and those who use
 //! them count on a write being durable once it has returned: there every write is flushed.
+//!
+//! `virtio.rs` and `efi.rs` are what the machines in `tests/firmware` run on.
 #![no_std]
 
 pub mod async_volume;

@@ -5,9 +5,13 @@ use virtio_drivers::{Error, Hal, device::blk::VirtIOBlk, transport::Transport};
 
 /// The disk of a virtual machine.
 ///
-/// The driver sends a flush if the host offers one, and does nothing where the host has no write cache. It does not say what the host's
-/// disk rewrites as a whole: 4096 is right for what is behind it today.
-pub struct VirtioDisk<H: Hal, T: Transport>(pub VirtIOBlk<H, T>);
+/// The driver sends a flush if the host offers one, and does nothing where the host has no write cache.
+pub struct VirtioDisk<H: Hal, T: Transport> {
+    /// The driver.
+    pub driver: VirtIOBlk<H, T>,
+    /// Bytes that the host's disk rewrites as a whole. The driver does not say; 4096 is right for what is behind it today.
+    pub physical_size: u32,
+}
 
 /// The protocol counts in these, whatever the disk has.
 const SECTOR: u32 = virtio_drivers::device::blk::SECTOR_SIZE as u32;
@@ -15,7 +19,7 @@ const SECTOR: u32 = virtio_drivers::device::blk::SECTOR_SIZE as u32;
 impl<H: Hal, T: Transport> VirtioDisk<H, T> {
     fn place(&self, sector: u64, length: usize) -> Result<usize, Error> {
         let end = sector.checked_add(length as u64 / u64::from(SECTOR)).ok_or(Error::InvalidParam)?;
-        if end > self.0.capacity() || !length.is_multiple_of(SECTOR as usize) {
+        if end > self.driver.capacity() || !length.is_multiple_of(SECTOR as usize) {
             return Err(Error::InvalidParam);
         }
         usize::try_from(sector).map_err(|_| Error::InvalidParam)
@@ -26,21 +30,21 @@ impl<H: Hal, T: Transport> BlockDevice for VirtioDisk<H, T> {
     type Error = Error;
 
     fn geometry(&self) -> Geometry {
-        let sectors = self.0.capacity();
-        Geometry { physical_size: 4096, read_only: self.0.readonly(), ..Geometry::new(SECTOR, sectors) }
+        let (physical_size, read_only) = (self.physical_size, self.driver.readonly());
+        Geometry { physical_size, read_only, ..Geometry::new(SECTOR, self.driver.capacity()) }
     }
 
     fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Error> {
         let place = self.place(sector, buffer.len())?;
-        if buffer.is_empty() { Ok(()) } else { self.0.read_blocks(place, buffer) }
+        if buffer.is_empty() { Ok(()) } else { self.driver.read_blocks(place, buffer) }
     }
 
     fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Error> {
         let place = self.place(sector, buffer.len())?;
-        if buffer.is_empty() { Ok(()) } else { self.0.write_blocks(place, buffer) }
+        if buffer.is_empty() { Ok(()) } else { self.driver.write_blocks(place, buffer) }
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.0.flush()
+        self.driver.flush()
     }
 }

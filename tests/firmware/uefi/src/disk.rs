@@ -1,6 +1,10 @@
-//! `EFI_BLOCK_IO_PROTOCOL` as a device for cowl.
+//! The disk that the programs work on.
 
-use cowl::{BlockDevice, Geometry};
+// The example itself, as it is.
+#[path = "../../../../core/examples/adapters/src/efi.rs"]
+mod adapter;
+
+pub use adapter::EfiDisk;
 use uefi::{
     Error, Status,
     boot::{self, ScopedProtocol, SearchType},
@@ -9,54 +13,22 @@ use uefi::{
 
 /// The scenario's disk is smaller than any that a machine boots from.
 const MOST_BLOCKS: u64 = 4096;
+/// The scenario's blocks are of 512 bytes, so that the pool fits into small machines: no more may be rewritten as a whole.
+pub const PHYSICAL: Option<u32> = Some(512);
 
-/// A whole disk.
-pub struct BlockIoDisk {
-    io: ScopedProtocol<BlockIO>,
-    media: u32,
-}
-
-impl BlockIoDisk {
-    /// The small disk among those of the machine. The firmware has connected only what it boots from, so all are connected first.
-    pub fn find() -> Result<Self, Error> {
-        for handle in boot::locate_handle_buffer(SearchType::AllHandles)?.iter() {
-            // Most handles have no driver to connect, which is no error here.
-            let _ = boot::connect_controller(*handle, &[], None, true);
-        }
-        for handle in boot::locate_handle_buffer(SearchType::from_proto::<BlockIO>())?.iter() {
-            let Ok(io) = boot::open_protocol_exclusive::<BlockIO>(*handle) else { continue };
-            let media = io.media();
-            let whole = media.is_media_present() && !media.is_logical_partition();
-            if whole && media.last_block() < MOST_BLOCKS && media.block_size() == 512 {
-                let media = media.media_id();
-                return Ok(Self { io, media });
-            }
-        }
-        Err(Status::NOT_FOUND.into())
+/// The small disk among those of the machine. The firmware has connected only what it boots from, so all are connected first.
+pub fn find() -> Result<ScopedProtocol<BlockIO>, Error> {
+    for handle in boot::locate_handle_buffer(SearchType::AllHandles)?.iter() {
+        // Most handles have no driver to connect, which is no error here.
+        let _ = boot::connect_controller(*handle, &[], None, true);
     }
-}
-
-impl BlockDevice for BlockIoDisk {
-    type Error = Error;
-
-    fn geometry(&self) -> Geometry {
-        let media = self.io.media();
-        Geometry {
-            read_only: media.is_read_only(),
-            alignment: media.io_align().max(1),
-            ..Geometry::new(media.block_size(), media.last_block() + 1)
+    for handle in boot::locate_handle_buffer(SearchType::from_proto::<BlockIO>())?.iter() {
+        let Ok(disk) = boot::open_protocol_exclusive::<BlockIO>(*handle) else { continue };
+        let media = disk.media();
+        let whole = media.is_media_present() && !media.is_logical_partition();
+        if whole && media.last_block() < MOST_BLOCKS && media.block_size() == 512 {
+            return Ok(disk);
         }
     }
-
-    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        self.io.read_blocks(self.media, sector, buffer)
-    }
-
-    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Error> {
-        self.io.write_blocks(self.media, sector, buffer)
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        self.io.flush_blocks()
-    }
+    Err(Status::NOT_FOUND.into())
 }

@@ -9,6 +9,7 @@ mod port;
 use core::{fmt::Write, ptr::addr_of_mut};
 
 use cowl_scenario::{BUFFER, Fault, Silent, WORKSPACE};
+use disk::{EfiDisk, PHYSICAL};
 use port::{Aligned, Serial};
 use uefi::prelude::*;
 
@@ -21,7 +22,8 @@ fn main() -> Status {
 }
 
 fn life() -> Result<(), Fault<uefi::Error>> {
-    let mut disk = disk::BlockIoDisk::find().map_err(Fault::of_device)?;
+    let mut found = disk::find().map_err(Fault::of_device)?;
+    let mut disk = EfiDisk::new(&mut found, PHYSICAL);
     // SAFETY: this function is called once, nobody else knows the statics.
     let (memory, data) = unsafe { (&mut *addr_of_mut!(MEMORY.0), &mut *addr_of_mut!(DATA.0)) };
     let done = cowl_scenario::run(&mut disk, memory, data, &mut Silent)?;

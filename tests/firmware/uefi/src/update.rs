@@ -10,6 +10,7 @@ use core::{fmt::Write, ptr::addr_of_mut};
 
 use cowl::Error;
 use cowl_scenario::update::{self, Refused, WORKSPACE};
+use disk::{EfiDisk, PHYSICAL};
 use port::{Aligned, Serial};
 use uefi::{
     CStr16, Error as Device,
@@ -31,7 +32,8 @@ fn run() -> Result<(), Refused<Device>> {
     let failed = |error| Refused::Pool(Error::Device(error));
     // Before the disk is looked for: that takes every other disk from its driver.
     let order = order().map_err(failed)?;
-    let disk = disk::BlockIoDisk::find().map_err(failed)?;
+    let mut found = disk::find().map_err(failed)?;
+    let disk = EfiDisk::new(&mut found, PHYSICAL);
     // SAFETY: this function is called once, nobody else knows the memory.
     let memory = unsafe { &mut *addr_of_mut!(MEMORY.0) };
     update::run(disk, memory, order, &mut |start, image| {

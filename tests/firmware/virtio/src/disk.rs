@@ -1,13 +1,17 @@
-//! The virtio disk as a device for cowl, and the memory that it works with.
+//! The machine's virtio disk, and the memory that its driver works with.
+
+// The example itself, as it is.
+#[path = "../../../../core/examples/adapters/src/virtio.rs"]
+mod adapter;
 
 use core::{
     ptr::{NonNull, addr_of_mut},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use cowl::{BlockDevice, Geometry};
+use adapter::VirtioDisk;
 use virtio_drivers::{
-    BufferDirection, Error, Hal, PAGE_SIZE, PhysAddr,
+    BufferDirection, Hal, PAGE_SIZE, PhysAddr,
     device::blk::VirtIOBlk,
     transport::{
         DeviceType, Transport,
@@ -27,7 +31,7 @@ static mut POOL: Pages = Pages([0; PAGES * PAGE_SIZE]);
 static GIVEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Memory is where its address says; pages are given out once.
-struct Flat;
+pub struct Flat;
 
 // SAFETY: every page is given out once, zeroed and aligned; addresses are the same for the processor and the device.
 unsafe impl Hal for Flat {
@@ -57,40 +61,19 @@ unsafe impl Hal for Flat {
     unsafe fn unshare(_: PhysAddr, _: NonNull<[u8]>, _: BufferDirection) {}
 }
 
-/// A virtio disk.
-pub struct VirtioDisk(VirtIOBlk<Flat, MmioTransport<'static>>);
+/// The scenario's blocks are of 512 bytes, so that the pool fits into small machines: no more may be rewritten as a whole.
+const PHYSICAL: u32 = 512;
 
-impl VirtioDisk {
-    /// The first disk in any of the machine's slots.
-    pub fn find() -> Option<Self> {
-        for slot in SLOTS.step_by(SLOT_SIZE) {
-            let header = NonNull::new(slot as *mut VirtIOHeader)?;
-            // SAFETY: these are the machine's slots, and nobody else uses them.
-            let Ok(transport) = (unsafe { MmioTransport::new(header, SLOT_SIZE) }) else { continue };
-            if transport.device_type() == DeviceType::Block {
-                return VirtIOBlk::new(transport).ok().map(Self);
-            }
+/// The first disk in any of the machine's slots.
+pub fn find() -> Option<VirtioDisk<Flat, MmioTransport<'static>>> {
+    for slot in SLOTS.step_by(SLOT_SIZE) {
+        let header = NonNull::new(slot as *mut VirtIOHeader)?;
+        // SAFETY: these are the machine's slots, and nobody else uses them.
+        let Ok(transport) = (unsafe { MmioTransport::new(header, SLOT_SIZE) }) else { continue };
+        if transport.device_type() == DeviceType::Block {
+            let driver = VirtIOBlk::new(transport).ok()?;
+            return Some(VirtioDisk { driver, physical_size: PHYSICAL });
         }
-        None
     }
-}
-
-impl BlockDevice for VirtioDisk {
-    type Error = Error;
-
-    fn geometry(&self) -> Geometry {
-        Geometry { read_only: self.0.readonly(), ..Geometry::new(512, self.0.capacity()) }
-    }
-
-    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        self.0.read_blocks(usize::try_from(sector).map_err(|_| Error::InvalidParam)?, buffer)
-    }
-
-    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Error> {
-        self.0.write_blocks(usize::try_from(sector).map_err(|_| Error::InvalidParam)?, buffer)
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        self.0.flush()
-    }
+    None
 }

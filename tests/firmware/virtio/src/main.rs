@@ -23,7 +23,7 @@ static mut DATA: [u8; BUFFER] = [0; BUFFER];
 extern "C" fn begin() -> ! {
     // SAFETY: this function is called once, nobody else knows the statics.
     let (memory, data) = unsafe { (&mut *addr_of_mut!(MEMORY), &mut *addr_of_mut!(DATA)) };
-    let Some(mut disk) = disk::VirtioDisk::find() else {
+    let Some(mut disk) = disk::find() else {
         let _ = writeln!(Console, "there is no virtio disk");
         exit(2)
     };
