@@ -5,7 +5,8 @@ use embedded_storage::{ReadStorage, Storage};
 
 const SECTOR: usize = 512;
 
-/// A volume as bytes. A sector that is written in part is read first; every write is flushed.
+/// A volume as bytes, in a pool whose sectors are of 512 bytes: on one with larger sectors every call fails. A sector that is written in part
+/// is read first; every write is flushed.
 pub struct VolumeBytes<D>(pub D);
 
 impl<D: BlockDevice> VolumeBytes<D> {

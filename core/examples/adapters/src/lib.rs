@@ -12,7 +12,8 @@
 //! | `littlefs.rs` | | littlefs on a volume |
 //!
 //! What sits on top takes any `cowl::BlockDevice`: a volume is one through `Pool::volume_device`. Most of those traits know no flush, and those who use
-//! them count on a write being durable once it has returned: there every write is flushed.
+//! them count on a write being durable once it has returned: there every write is flushed. `sdmmc.rs`, `bytes.rs` and `littlefs.rs` count in sectors of
+//! 512 bytes: they fail on a volume of a pool with larger ones.
 //!
 //! `virtio.rs` and `efi.rs` are what the machines in `tests/firmware` run on.
 #![no_std]

@@ -52,7 +52,7 @@ impl<E: fmt::Debug> fmt::Display for Reported<E> {
 
 impl<E: fmt::Debug> Error for Reported<E> {}
 
-/// A volume as a card: `embedded_sdmmc::VolumeManager` finds the FAT on it. Sectors of 512 bytes.
+/// A volume as a card: `embedded_sdmmc::VolumeManager` finds the FAT on it. The pool's sectors must be of 512 bytes.
 pub struct VolumeCard<D>(pub RefCell<D>);
 
 impl<D: BlockDevice<Error: 'static>> embedded_sdmmc::BlockDevice for VolumeCard<D> {

@@ -151,6 +151,51 @@ fn a_littlefs_on_a_volume_goes_back_with_it() {
     assert_eq!(read(volume, &mut pool), b"good");
 }
 
+/// The disk with sectors of 4096 bytes.
+struct Large<'m>(RamDisk<'m>);
+
+impl BlockDevice for Large<'_> {
+    type Error = OutOfRange;
+
+    fn geometry(&self) -> cowl::Geometry {
+        cowl::Geometry::new(4096, self.0.geometry().sectors / 8)
+    }
+
+    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), OutOfRange> {
+        self.0.read(sector * 8, buffer)
+    }
+
+    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), OutOfRange> {
+        self.0.write(sector * 8, buffer)
+    }
+
+    fn flush(&mut self) -> Result<(), OutOfRange> {
+        Ok(())
+    }
+}
+
+#[test]
+fn adapters_that_count_in_small_sectors_refuse_a_volume_with_large_ones() {
+    use embedded_sdmmc::{Block, BlockDevice as _, BlockIdx};
+    use littlefs2::driver::Storage as _;
+    let (mut memory, mut workspace) = (vec![0; 8 << 20], vec![0; 256 << 10]);
+    let mut disk = Large(RamDisk::new(&mut memory));
+    Pool::format(&mut disk, &mut workspace, &FormatOptions::new(4096, [1; 16])).unwrap();
+    let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
+    let volume = pool.create(&named("v"), 64, LayerFlags::empty()).unwrap();
+    pool.write(volume, 0, &[7; 4 * 4096]).unwrap();
+    let mut little = LittleVolume::<_, 64>(pool.volume_device(volume).unwrap());
+    assert!(little.read(512, &mut [0; 512]).is_err() && little.write(512, &[1; 512]).is_err());
+    assert!(little.erase(512, 512).is_err());
+    let mut bytes = VolumeBytes(pool.volume_device(volume).unwrap());
+    assert!(bytes.read(512, &mut [0; 512]).is_err() && bytes.write(512, &[1; 8]).is_err());
+    let card = VolumeCard(RefCell::new(pool.volume_device(volume).unwrap()));
+    assert!(card.read(&mut [Block::new()], BlockIdx(1)).is_err() && card.write(&[Block::new()], BlockIdx(1)).is_err());
+    let mut read = [0; 4 * 4096];
+    pool.read(volume, 0, &mut read).unwrap();
+    assert_eq!(read, [7; 4 * 4096]);
+}
+
 /// An async driver over memory, as embassy's are.
 #[derive(Clone)]
 struct AsyncRam<'m>(Shared<'m>);
