@@ -2,10 +2,13 @@
 
 #[path = "asynch/disk.rs"]
 mod disk;
+#[path = "asynch/ends.rs"]
+mod ends;
 #[path = "asynch/ops.rs"]
 mod ops;
 
 use std::{
+    collections::BTreeMap,
     pin::pin,
     task::{Context, Poll, Waker},
 };
@@ -137,7 +140,12 @@ fn prepared(shape: &Shape) -> (Disk, Disk, Vec<Op>) {
         Op::Clone { snapshot: 2, name: "c" },
         Op::Write { layer: 3, sector: 20, count: 3, with: 3 },
         Op::Snapshot { volume: 3, name: "t" },
+        Op::Snapshot { volume: 1, name: "u" },
+        Op::Write { layer: 1, sector: 12, count: 20, with: 7 },
         Op::Delete { layer: 2 },
+        Op::Delete { layer: 5 },
+        Op::Attach { layer: 4, length: 600 },
+        Op::Describe { layer: 4, text: "a description" },
     ];
     for op in &first {
         apply!(pool, op).unwrap_or_else(|why| panic!("{op:?}: {why:?}"));
@@ -172,8 +180,8 @@ fn candidates(flags: LayerFlags) -> Vec<Op> {
         Op::Describe { layer: 1, text: "new" },
         Op::Resize { volume: 1, sectors: 20 },
         Op::Resize { volume: 3, sectors: 4000 },
-        Op::Merge { budget: 40 },
-        Op::Attach { layer: 4, length: 700 },
+        Op::Merge { budget: 400 },
+        Op::Attach { layer: 3, length: 700 },
         Op::Diff { a: 4, b: 3 },
         Op::Extent { layer: 3, sector: 8 },
         Op::WhatIf { layer: 4 },
@@ -182,6 +190,20 @@ fn candidates(flags: LayerFlags) -> Vec<Op> {
         Op::DiscardFree,
         Op::Grow,
         Op::Stream { layer: 1, position: 700, with: 8 },
+        Op::Keep { volume: 3, snapshot: 4, name: "kept" },
+        Op::SnapshotAll { volumes: [1, 3], name: "new" },
+        Op::MergeAll { budget: 400 },
+        Op::Halves,
+        Op::Layer { layer: 4 },
+        Op::Find { name: "t" },
+        Op::NextRecord { after: 3 },
+        Op::NextLayer { after: 3 },
+        Op::NextAttachment { layer: 4 },
+        Op::Description { layer: 4 },
+        Op::Device { layer: 3, sector: 9, with: 8 },
+        Op::Resolve { layer: 3, sector: 20, count: 3 },
+        Op::Steps { layer: 4 },
+        Op::Watch,
     ]
 }
 
@@ -209,11 +231,19 @@ macro_rules! go_on {
 
 #[test]
 fn a_future_that_is_dropped_leaves_what_a_failed_device_leaves() {
-    let (mut dropped, mut refused, mut went_on) = (0, 0, 0);
+    let (mut dropped, mut refused, mut went_on) = (BTreeMap::new(), 0, 0);
     for (number, shape) in SHAPES.iter().enumerate() {
         let (disk, base, then) = prepared(shape);
-        for op in candidates(shape.flags) {
-            for acts in [false, true] {
+        // With something that is not flushed, and with nothing in memory yet.
+        for (then, acts) in [(&*then, false), (&*then, true), (&[], false), (&[], true)] {
+            let (mut there, mut below, mut memory) = (disk.clone(), base.clone(), shape.workspace());
+            let mut pool = Pool::mount_on_base(&mut there, &mut below, &mut memory, &OPTIONS).unwrap();
+            for op in then {
+                apply!(pool, op).unwrap();
+            }
+            let before = format!("{:?} {:?}", listing!(pool), pool.space());
+            let _ = pool.abandon();
+            for op in candidates(shape.flags) {
                 for call in 0.. {
                     let why = format!("shape {number}, {op:?}, device call {call}, which the device has done: {acts}");
                     // A device that grows under the pool.
@@ -223,37 +253,38 @@ fn a_future_that_is_dropped_leaves_what_a_failed_device_leaves() {
 
                     let (mut failed, mut below, mut memory) = (disk.clone(), base.clone(), shape.workspace());
                     let mut pool = Pool::mount_on_base(&mut failed, &mut below, &mut memory, &OPTIONS).unwrap();
-                    for op in &then {
+                    for op in then {
                         apply!(pool, op).unwrap();
                     }
-                    let before = format!("{:?} {:?}", listing!(pool), pool.space());
                     grown(pool.device_mut());
                     pool.device_mut().stop_at(stop);
-                    let came_to_an_end = apply!(pool, &op).is_ok();
+                    let came_to_an_end = apply!(pool, &op);
                     let written = pool.device_mut().has_written();
                     pool.device_mut().stop = None;
                     let blocking = go_on!(pool);
+                    let _ = pool.abandon();
 
                     let (mut left, mut below, mut memory) = (disk.clone(), base.clone(), shape.workspace());
                     let mounted = ready(asynch::Pool::mount_on_base(&mut left, &mut below, &mut memory, &OPTIONS));
                     let mut pool = mounted.unwrap();
-                    for op in &then {
+                    for op in then {
                         ready(async { apply!(pool, op, await) }).unwrap();
                     }
-                    assert_eq!(format!("{:?} {:?}", ready(async { listing!(pool, await) }), pool.space()), before);
                     grown(pool.device_mut());
                     pool.device_mut().stop_at(stop);
                     let done = run(async { apply!(pool, &op, await) });
                     let reached = pool.device_mut().reached;
                     assert_eq!(done.is_none(), reached, "{why}");
-                    assert_eq!(done.is_some_and(|done| done.is_ok()), came_to_an_end && !reached, "{why}");
                     pool.device_mut().stop = None;
                     let waiting = ready(async { go_on!(pool, await) });
+                    let _ = pool.abandon();
 
                     if !reached {
+                        assert!(came_to_an_end.is_ok(), "{why}: {came_to_an_end:?}");
+                        assert_eq!(done, Some(came_to_an_end), "{why}");
                         break;
                     }
-                    dropped += 1;
+                    *dropped.entry(op.name()).or_insert(0) += 1;
                     assert!(waiting.1 != waiting.2, "{why}: {waiting:?}");
                     // The device knows no data that is neither the old nor the new, and the pool refuses whenever the blocking one does.
                     assert!(waiting.2 || !blocking.2, "{why}");
@@ -278,7 +309,9 @@ fn a_future_that_is_dropped_leaves_what_a_failed_device_leaves() {
             }
         }
     }
-    assert!(refused > 1000 && went_on > 500, "{dropped} dropped, {refused} refused a change then, {went_on} went on");
+    assert!(refused > 1000 && went_on > 500, "{dropped:?} dropped, {refused} refused a change then, {went_on} went on");
+    let never = candidates(LayerFlags::empty()).into_iter().filter(|op| !dropped.contains_key(&op.name()));
+    assert_eq!(never.collect::<Vec<_>>(), [], "never dropped");
 }
 
 #[test]
@@ -316,4 +349,51 @@ fn a_call_that_was_given_up_before_it_wrote_changes_nothing_however_often() {
     let named = Attributes { name: "after", ..Attributes::default() };
     ready(pool.snapshot(cowl::LayerId(1), &named)).unwrap();
     ready(pool.unmount()).unwrap();
+}
+
+#[test]
+fn a_question_of_which_a_step_was_given_up_begins_anew() {
+    let (disk, mut base, _) = prepared(&SMALL);
+    let (mut disk, mut memory) = (disk, SMALL.workspace());
+    let mut pool = ready(asynch::Pool::mount_on_base(&mut disk, &mut base, &mut memory, &OPTIONS)).unwrap();
+    let set = [cowl::LayerId(4), cowl::LayerId(3)];
+    let expected = ready(pool.what_if_freed(&set)).unwrap();
+    for call in 0.. {
+        let mut question = ready(pool.what_if(&set)).unwrap();
+        pool.device_mut().stop_at(Some(Stop { call, acts: false }));
+        let given_up = run(async { while question.step(&mut pool, 2).await.unwrap().is_none() {} }).is_none();
+        pool.device_mut().stop = None;
+        if !given_up {
+            assert!(call > 3, "{call} calls");
+            break;
+        }
+        let answer = ready(async {
+            loop {
+                if let Some(answer) = question.step(&mut pool, 2).await.unwrap() {
+                    break answer;
+                }
+            }
+        });
+        assert_eq!(answer, expected, "given up at call {call}");
+    }
+}
+
+/// The tables above leave nothing out.
+#[test]
+fn every_call_that_waits_is_given_up_somewhere_here() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../core/src/asynch");
+    let here = [include_str!("asynch/ops.rs"), include_str!("asynch/ends.rs")].concat();
+    let mut calls = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        // Folders are of what is not for callers.
+        let path = file.unwrap().path();
+        let text = if path.is_file() { std::fs::read_to_string(path).unwrap() } else { String::new() };
+        for rest in text.split("pub async fn ").skip(1) {
+            let name = rest.split(['(', '<']).next().unwrap();
+            let given_up = [format!(".{name}("), format!("Pool::{name}(")].iter().any(|call| here.contains(call));
+            assert!(given_up, "`{name}` is missing");
+            calls += 1;
+        }
+    }
+    assert!(calls > 35, "{calls} calls");
 }

@@ -29,6 +29,27 @@ pub enum Op {
     DiscardFree,
     Grow,
     Stream { layer: u32, position: u64, with: u8 },
+    Keep { volume: u32, snapshot: u32, name: &'static str },
+    SnapshotAll { volumes: [u32; 2], name: &'static str },
+    MergeAll { budget: u32 },
+    Halves,
+    Layer { layer: u32 },
+    Find { name: &'static str },
+    NextRecord { after: u32 },
+    NextLayer { after: u32 },
+    NextAttachment { layer: u32 },
+    Description { layer: u32 },
+    Device { layer: u32, sector: u64, with: u8 },
+    Resolve { layer: u32, sector: u64, count: u64 },
+    Steps { layer: u32 },
+    Watch,
+}
+
+impl Op {
+    /// What it is, without what it is given.
+    pub fn name(&self) -> String {
+        format!("{self:?}").split_whitespace().next().unwrap_or_default().to_owned()
+    }
 }
 
 const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
@@ -36,10 +57,10 @@ const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"
 pub fn random(rng: &mut Rng, flags: LayerFlags) -> Op {
     let mut small = |bound: u8| (rng.below(u64::from(bound)) & 0xff) as u8;
     let (layer, other, budget, with) =
-        (1 + u32::from(small(12)), 1 + u32::from(small(12)), 10 + u32::from(small(60)), small(255));
+        (1 + u32::from(small(12)), 1 + u32::from(small(12)), 10 + 5 * u32::from(small(60)), small(255));
     let name = NAMES[usize::from(small(12))];
     let (sector, count) = (rng.below(70), 1 + rng.below(20));
-    match rng.below(32) {
+    match rng.below(46) {
         0 | 1 => Op::Create { name, sectors: 20 + rng.below(100), flags },
         2..8 => Op::Write { layer, sector, count, with },
         8 | 9 => Op::Read { layer, sector, count },
@@ -62,15 +83,34 @@ pub fn random(rng: &mut Rng, flags: LayerFlags) -> Op {
         28 => Op::Check,
         29 => Op::Transfer { layer, sector: sector / 8 * 8, count: 8, with },
         30 => Op::DiscardFree,
-        _ => Op::Stream { layer, position: rng.below(9000), with },
+        31 => Op::Stream { layer, position: rng.below(9000), with },
+        32 => Op::Keep { volume: layer, snapshot: other, name },
+        33 => Op::SnapshotAll { volumes: [layer, other], name },
+        34 => Op::MergeAll { budget },
+        35 | 36 => Op::Halves,
+        37 => Op::Layer { layer },
+        38 => Op::Find { name },
+        39 => Op::NextRecord { after: layer },
+        40 => Op::NextLayer { after: layer },
+        41 => Op::NextAttachment { layer },
+        42 => Op::Description { layer },
+        43 => Op::Device { layer, sector, with },
+        44 => Op::Resolve { layer, sector, count },
+        _ => {
+            if with < 128 {
+                Op::Steps { layer }
+            } else {
+                Op::Watch
+            }
+        }
     }
 }
 
 /// Does it, and says what came of it.
 macro_rules! apply {
     ($pool:expr, $op:expr $(, $wait:tt)?) => {{
-        use cowl::{Attributes, LayerId};
-        use $crate::ops::Op;
+        use cowl::{Attributes, LayerId, SnapshotOf};
+        use $crate::ops::{Op, tried};
         let named = |name| Attributes { name, ..Attributes::default() };
         let sectors = |count: u64, with: u8| vec![with; usize::try_from(count).unwrap() * 512];
         match *$op {
@@ -148,43 +188,120 @@ macro_rules! apply {
             }
             Op::DiscardFree => $pool.discard_free(0, 3)$(.$wait)?.map(|next| format!("{next:?}")),
             Op::Grow => $pool.grow()$(.$wait)?.map(|total| format!("{total}")),
-            Op::Stream { layer, position, with } => {
-                $crate::ops::stream!($pool, LayerId(layer), position, with $(, $wait)?)
-            }
-        }
-    }};
-}
-
-/// Some bytes by way of the view as a stream, which is another crate's traits in each colour.
-macro_rules! stream {
-    ($pool:expr, $layer:expr, $position:expr, $with:expr) => {{
-        use embedded_io::{Read, Seek, SeekFrom, Write};
-        $crate::ops::through!($pool, $layer, $position, $with)
-    }};
-    ($pool:expr, $layer:expr, $position:expr, $with:expr, $wait:tt) => {{
-        use embedded_io_async::{Read, Seek, SeekFrom, Write};
-        $crate::ops::through!($pool, $layer, $position, $with, $wait)
-    }};
-}
-
-macro_rules! through {
-    ($pool:expr, $layer:expr, $position:expr, $with:expr $(, $wait:tt)?) => {
-        match $pool.cursor($layer)$(.$wait)? {
-            Ok(mut cursor) => {
-                let mut moved = cursor.seek(SeekFrom::Start($position))$(.$wait)?.map(|_| 0);
+            Op::Stream { layer, position, with } => tried!({
+                let mut cursor = $pool.cursor(LayerId(layer))$(.$wait)??;
+                cursor.seek(SeekFrom::Start(position))$(.$wait)??;
+                let mut moved = 0;
                 for _ in 0..2 {
-                    if moved.is_ok() {
-                        moved = cursor.write(&[$with; 700])$(.$wait)?;
-                    }
+                    moved += cursor.write(&[with; 700])$(.$wait)??;
                 }
                 let mut bytes = [0; 600];
-                let back = cursor.seek(SeekFrom::Current(-600))$(.$wait)?;
-                let read = if back.is_ok() { cursor.read(&mut bytes)$(.$wait)? } else { Ok(0) };
-                moved.and_then(|moved| read.map(|read| format!("{moved} {read} {:x}", cowl::crc32c(0, &bytes))))
+                cursor.seek(SeekFrom::Current(-600))$(.$wait)??;
+                let read = cursor.read(&mut bytes)$(.$wait)??;
+                cursor.flush()$(.$wait)??;
+                Ok(format!("{moved} {read} {:x}", cowl::crc32c(0, &bytes)))
+            } $(, $wait)?),
+            Op::Keep { volume, snapshot, name } => {
+                let keep = named(name);
+                let kept = $pool.rollback(LayerId(volume), LayerId(snapshot), 1, Some(&keep))$(.$wait)?;
+                kept.map(|kept| format!("{kept:?}"))
             }
-            Err(error) => Err(error),
+            Op::SnapshotAll { volumes: [first, second], name } => tried!({
+                let staged = $pool.stage_attachment(&named("y"), 700)$(.$wait)??;
+                $pool.write(staged, 0, &sectors(2, 0x99))$(.$wait)??;
+                let all = [(first, name, &[staged] as &[LayerId]), (second, "z", &[])];
+                let all = all.map(|(volume, name, attachments)| SnapshotOf {
+                    volume: LayerId(volume),
+                    attributes: named(name),
+                    attachments,
+                });
+                $pool.snapshot_all(&all)$(.$wait)?.map(|id| format!("{id:?}"))
+            } $(, $wait)?),
+            Op::MergeAll { budget } => $pool.merge_all(budget)$(.$wait)?.map(|()| String::new()),
+            // Who has no answer of the device has nothing to tell the pool.
+            Op::Halves => tried!({
+                if let Some(flushing) = $pool.begin_flush()$(.$wait)?? {
+                    $pool.device_mut().flush()$(.$wait)?.map_err(cowl::Error::Device)?;
+                    $pool.end_flush(flushing, Ok(()))?;
+                }
+                Ok(String::new())
+            } $(, $wait)?),
+            Op::Layer { layer } => $pool.layer(LayerId(layer))$(.$wait)?.map(|info| format!("{info:?}")),
+            Op::Find { name } => $pool.find(name)$(.$wait)?.map(|info| format!("{info:?}")),
+            Op::NextRecord { after } => {
+                $pool.next_record(Some(LayerId(after)))$(.$wait)?.map(|info| format!("{info:?}"))
+            }
+            Op::NextLayer { after } => {
+                $pool.next_layer(Some(LayerId(after)))$(.$wait)?.map(|info| format!("{info:?}"))
+            }
+            Op::NextAttachment { layer } => {
+                $pool.next_attachment(LayerId(layer), None)$(.$wait)?.map(|info| format!("{info:?}"))
+            }
+            Op::Description { layer } => {
+                let mut text = [0; 800];
+                let length = $pool.description(LayerId(layer), &mut text)$(.$wait)?;
+                length.map(|length| format!("{length} {:x}", cowl::crc32c(0, &text)))
+            }
+            Op::Device { layer, sector, with } => tried!({
+                let mut device = $pool.volume_device(LayerId(layer))$(.$wait)??;
+                let mut bytes = [0; 1024];
+                device.write(sector, &[with; 1024])$(.$wait)??;
+                device.discard(sector + 2, 5)$(.$wait)??;
+                device.read(sector + 1, &mut bytes)$(.$wait)??;
+                device.flush()$(.$wait)??;
+                Ok(format!("{:x}", cowl::crc32c(0, &bytes)))
+            } $(, $wait)?),
+            Op::Resolve { layer, sector, count } => {
+                let planned = $pool.resolve(LayerId(layer), sector, count)$(.$wait)?;
+                planned.map(|reading| {
+                    let told = format!("{reading:?}");
+                    reading.map(|reading| $pool.release(reading));
+                    told
+                })
+            }
+            Op::Steps { layer } => tried!({
+                let set = [LayerId(layer)];
+                let mut question = $pool.what_if(&set)$(.$wait)??;
+                loop {
+                    if let Some(freed) = question.step(&mut $pool, 3)$(.$wait)?? {
+                        break Ok(format!("{freed:?}"));
+                    }
+                }
+            } $(, $wait)?),
+            Op::Watch => {
+                let mut told = 0;
+                let (mut bits, mut watch) = ([0; 1024], |_, _| told += 1);
+                let checked = $pool.check_watched(&mut bits, false, &mut |_| {}, &mut watch)$(.$wait)?;
+                checked.map(|checked| format!("{checked:?} {told}"))
+            }
         }
+    }};
+}
+
+/// Several calls, up to the first error; the traits of devices and streams are those of the colour.
+macro_rules! tried {
+    ($calls:block) => {
+        (|| -> Result<String, cowl::Error<$crate::disk::Failed>> {
+            #[allow(unused_imports)]
+            use {
+                cowl::BlockDevice as _,
+                embedded_io::{Read as _, Seek as _, SeekFrom, Write as _},
+            };
+            $calls
+        })()
     };
+    ($calls:block, $wait:tt) => {{
+        let done: Result<String, cowl::Error<$crate::disk::Failed>> = async {
+            #[allow(unused_imports)]
+            use {
+                cowl::asynch::BlockDevice as _,
+                embedded_io_async::{Read as _, Seek as _, SeekFrom, Write as _},
+            };
+            $calls
+        }
+        .$wait;
+        done
+    }};
 }
 
 /// Every layer with what it holds.
@@ -207,4 +324,4 @@ macro_rules! listing {
     }};
 }
 
-pub(crate) use {apply, listing, stream, through};
+pub(crate) use {apply, listing, tried};
