@@ -1,5 +1,7 @@
 //! `cowl::asynch` does call for call what the blocking core does, and a future that is dropped leaves what a failed device leaves.
 
+#[path = "asynch/bad.rs"]
+mod bad;
 #[path = "asynch/disk.rs"]
 mod disk;
 #[path = "asynch/ends.rs"]

@@ -1,5 +1,7 @@
 //! A disk in memory in both colours, which notes every call and stops at one of them.
 
+use std::ops::Range;
+
 use cowl::{BlockDevice, Geometry, asynch};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct Disk {
     pub bytes: Vec<u8>,
     pub calls: Vec<Call>,
     pub stop: Option<Stop>,
+    /// What it says of itself, where that is not so.
+    pub claims: Option<Geometry>,
+    /// Calls after which it takes no change any more.
+    pub locks_after: Option<usize>,
     /// The call at which to stop was made.
     pub reached: bool,
     /// Calls made before it was told where to stop.
@@ -35,7 +41,14 @@ pub struct Failed;
 
 impl Disk {
     pub fn new(bytes: usize) -> Self {
-        Self { bytes: vec![0; bytes], calls: Vec::new(), stop: None, reached: false, before: 0 }
+        let bytes = vec![0; bytes];
+        Self { bytes, calls: Vec::new(), stop: None, claims: None, locks_after: None, reached: false, before: 0 }
+    }
+
+    /// The same disk, saying this of itself.
+    pub fn claiming(mut self, geometry: Geometry) -> Self {
+        self.claims = Some(geometry);
+        self
     }
 
     pub fn stop_at(&mut self, stop: Option<Stop>) {
@@ -47,21 +60,31 @@ impl Disk {
         self.calls[self.before..].iter().any(|call| !matches!(call, Call::Read { .. }))
     }
 
-    /// Does what is asked, unless it is to stop here.
-    fn go(&mut self, call: Call, act: impl FnOnce(&mut Vec<u8>)) -> Result<(), Failed> {
+    /// Does what is asked, unless it is to stop here or cannot.
+    fn go(&mut self, call: Call, at: Range<usize>, act: impl FnOnce(&mut [u8])) -> Result<(), Failed> {
         let number = self.calls.len() - self.before;
         self.calls.push(call);
+        let locked = self.locks_after.is_some_and(|calls| number >= calls) && !matches!(call, Call::Read { .. });
+        let place = self.bytes.get_mut(at).filter(|_| !locked).ok_or(Failed)?;
         let stop = self.stop.filter(|stop| stop.call == number);
         if stop.is_none_or(|stop| stop.acts) {
-            act(&mut self.bytes);
+            act(place);
         }
         self.reached |= stop.is_some();
         if stop.is_some() { Err(Failed) } else { Ok(()) }
     }
 
-    fn place(sector: u64, length: usize) -> std::ops::Range<usize> {
-        let start = usize::try_from(sector).unwrap() * 512;
+    fn place(&self, sector: u64, length: usize) -> Range<usize> {
+        let start = usize::try_from(sector).unwrap() * BlockDevice::geometry(self).sector_size as usize;
         start..start + length
+    }
+
+    /// An answer, or none for ever where it is to stop.
+    async fn answer(&self, result: Result<(), Failed>) -> Result<(), Failed> {
+        match result {
+            Err(Failed) if self.stop.is_some() => std::future::pending().await,
+            result => result,
+        }
     }
 }
 
@@ -69,34 +92,28 @@ impl BlockDevice for Disk {
     type Error = Failed;
 
     fn geometry(&self) -> Geometry {
-        Geometry { discard: true, ..Geometry::new(512, self.bytes.len() as u64 / 512) }
+        let own = Geometry { discard: true, ..Geometry::new(512, self.bytes.len() as u64 / 512) };
+        self.claims.unwrap_or(own)
     }
 
     fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Failed> {
         let length = buffer.len();
-        self.go(Call::Read { sector, length }, |bytes| buffer.copy_from_slice(&bytes[Self::place(sector, length)]))
+        self.go(Call::Read { sector, length }, self.place(sector, length), |bytes| buffer.copy_from_slice(bytes))
     }
 
     fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Failed> {
-        let call = Call::Write { sector, length: buffer.len(), crc: cowl::crc32c(0, buffer) };
-        self.go(call, |bytes| bytes[Self::place(sector, buffer.len())].copy_from_slice(buffer))
+        let length = buffer.len();
+        let call = Call::Write { sector, length, crc: cowl::crc32c(0, buffer) };
+        self.go(call, self.place(sector, length), |bytes| bytes.copy_from_slice(buffer))
     }
 
     fn flush(&mut self) -> Result<(), Failed> {
-        self.go(Call::Flush, |_| ())
+        self.go(Call::Flush, 0..0, |_| ())
     }
 
     fn discard(&mut self, sector: u64, count: u64) -> Result<(), Failed> {
-        let length = usize::try_from(count).unwrap() * 512;
-        self.go(Call::Discard { sector, count }, |bytes| bytes[Self::place(sector, length)].fill(0xdd))
-    }
-}
-
-/// An answer, or none for ever.
-async fn answer(result: Result<(), Failed>) -> Result<(), Failed> {
-    match result {
-        Ok(()) => Ok(()),
-        Err(Failed) => std::future::pending().await,
+        let length = usize::try_from(count).unwrap() * BlockDevice::geometry(self).sector_size as usize;
+        self.go(Call::Discard { sector, count }, self.place(sector, length), |bytes| bytes.fill(0xdd))
     }
 }
 
@@ -108,18 +125,22 @@ impl asynch::BlockDevice for Disk {
     }
 
     async fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Failed> {
-        answer(BlockDevice::read(self, sector, buffer)).await
+        let result = BlockDevice::read(self, sector, buffer);
+        self.answer(result).await
     }
 
     async fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), Failed> {
-        answer(BlockDevice::write(self, sector, buffer)).await
+        let result = BlockDevice::write(self, sector, buffer);
+        self.answer(result).await
     }
 
     async fn flush(&mut self) -> Result<(), Failed> {
-        answer(BlockDevice::flush(self)).await
+        let result = BlockDevice::flush(self);
+        self.answer(result).await
     }
 
     async fn discard(&mut self, sector: u64, count: u64) -> Result<(), Failed> {
-        answer(BlockDevice::discard(self, sector, count)).await
+        let result = BlockDevice::discard(self, sector, count);
+        self.answer(result).await
     }
 }
