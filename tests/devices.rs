@@ -208,6 +208,35 @@ fn devices_that_do_not_fit_are_refused_with_the_numbers() {
     assert_eq!(Pool::format(&mut large_units, &mut workspace, &options), Err(Error::ReadOnly));
 }
 
+/// What `PORTING.md` says of the smallest pools.
+#[test]
+fn the_smallest_pools_are_as_documented() {
+    let mut workspace = vec![0; 1 << 20];
+    for (block_size, pending, journal_units) in [(512u32, 12, 16), (4096, 192, 128), (4096, 12, 16), (4096, 2, 3)] {
+        let options = FormatOptions { pending, journal_units, ..FormatOptions::new(block_size, [1; 16]) };
+        let mut disk = SparseDisk::new(512, 50 * 512);
+        disk.geometry.physical_size = block_size;
+        let Err(Error::DeviceTooSmall { needed, .. }) = Pool::format(&mut disk, &mut workspace, &options) else {
+            panic!("fifty sectors are too little")
+        };
+        disk.geometry.sectors = needed - 1;
+        assert!(Pool::format(&mut disk, &mut workspace, &options).is_err());
+        disk.geometry.sectors = needed;
+        Pool::format(&mut disk, &mut workspace, &options).unwrap();
+        let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
+        let volume = pool.create(&named("v"), 8, LayerFlags::empty()).unwrap();
+        pool.write(volume, 0, &[1; 512]).unwrap();
+        pool.unmount().unwrap();
+        let memory = cowl::Limits { pool_blocks: 2048, volume_blocks: 2048, layers: 100, pending };
+        let row = format!(
+            "| {block_size} | {block_size} | {pending} | {journal_units} | {} KiB | {} B |\n",
+            needed / 2,
+            cowl::workspace_size(block_size, memory)
+        );
+        assert!(include_str!("../core/docs/PORTING.md").contains(&row), "PORTING.md lacks {row}");
+    }
+}
+
 #[test]
 fn a_pool_grows_with_its_device() {
     for block_size in [512u32, 4096] {
