@@ -81,16 +81,13 @@ impl BlockDevice for Boasting {
 #[test]
 fn a_device_that_claims_more_than_it_has_is_found_out_and_left_as_it_was() {
     let mut workspace = vec![0; 1 << 20];
-    for really in [1000u64, 2000, 3998] {
+    for really in [8u64, 1000, 2000, 3870] {
         let mut device = Boasting(SparseDisk::new(512, really * 512), 4000);
-        let formatted = Pool::format(&mut device, &mut workspace, &FormatOptions::new(512, [1; 16]));
+        let options = FormatOptions { force: true, ..FormatOptions::new(512, [1; 16]) };
+        let formatted = Pool::format(&mut device, &mut workspace, &options);
         assert_eq!(formatted, Err(Error::DeviceTooSmall { needed: 4000, actual: really }));
         assert_eq!(device.0.written(), 0, "nothing was written");
     }
-    // With the last sector alone unreadable it is a device with a bad sector.
-    let mut device = Boasting(SparseDisk::new(512, 3999 * 512), 4000);
-    let formatted = Pool::format(&mut device, &mut workspace, &FormatOptions::new(512, [1; 16]));
-    assert_eq!(formatted, Err(Error::Device(PastEnd)));
     // An honest pool is not made larger than there is space.
     let mut device = Boasting(SparseDisk::new(512, 4000 * 512), 4000);
     Pool::format(&mut device, &mut workspace, &FormatOptions::new(512, [1; 16])).unwrap();
@@ -99,6 +96,53 @@ fn a_device_that_claims_more_than_it_has_is_found_out_and_left_as_it_was() {
     assert_eq!(pool.grow(), Err(Error::DeviceTooSmall { needed: 9000, actual: 4000 }));
     assert_eq!(pool.space().total, 4000);
     pool.create(&named("v"), 10, LayerFlags::empty()).unwrap();
+}
+
+/// A device with sectors that cannot be read: bad ones, or all that were never written.
+struct Patchy(SparseDisk, Vec<u64>, bool);
+
+impl BlockDevice for Patchy {
+    type Error = PastEnd;
+
+    fn geometry(&self) -> Geometry {
+        self.0.geometry
+    }
+
+    fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), PastEnd> {
+        let sectors = sector..sector + buffer.len() as u64 / 512;
+        let bad = |sector: u64| self.1.contains(&sector) || self.2 && !self.0.has(sector);
+        if sectors.clone().any(bad) { Err(PastEnd) } else { self.0.read(sector, buffer) }
+    }
+
+    fn write(&mut self, sector: u64, buffer: &[u8]) -> Result<(), PastEnd> {
+        self.0.write(sector, buffer)
+    }
+
+    fn flush(&mut self) -> Result<(), PastEnd> {
+        self.0.flush()
+    }
+}
+
+#[test]
+fn a_device_with_bad_sectors_or_one_that_is_read_only_where_it_was_written_is_as_long_as_it_says() {
+    let mut workspace = vec![0; 1 << 20];
+    let options = FormatOptions { force: true, ..FormatOptions::new(512, [1; 16]) };
+    let (last, eight) = (vec![3999], (3992..4000).collect::<Vec<u64>>());
+    // Where the search looks first, and where a forged card would begin again.
+    let (middle, power) = (vec![1999, 2999, 3999], vec![1024]);
+    for (bad, unwritten) in [(last, false), (eight, false), (middle, false), (power, false), (Vec::new(), true)] {
+        let mut device = Patchy(SparseDisk::new(512, 4000 * 512), bad, unwritten);
+        assert_eq!(Pool::format(&mut device, &mut workspace, &options), Ok(()), "{:?}", device.1);
+        device.2 = false;
+        let mut pool = Pool::mount(&mut device, &mut workspace, &MountOptions::default()).unwrap();
+        assert_eq!(pool.space().total, 4000);
+        pool.create(&named("v"), 10, LayerFlags::empty()).unwrap();
+    }
+    // One on which nothing works says so itself.
+    let mut dead = Patchy(SparseDisk::new(512, 4000 * 512), (0..4000).collect(), false);
+    dead.0.geometry.sectors = 0;
+    let mut dead = Boasting(dead.0, 4000);
+    assert_eq!(Pool::format(&mut dead, &mut workspace, &options), Err(Error::Device(PastEnd)));
 }
 
 /// A card that says that it has more sectors than it has, and begins again at its first one behind the last.

@@ -45,6 +45,18 @@ fn a_catalog_that_claims_four_billion_layers_is_listed_at_once() {
     assert!(pool.stats().reads < 100, "{:?}", pool.stats());
 }
 
+/// A superblock that has forgotten a layer: its number would be given out again, and the new volume would have its map.
+#[test]
+fn a_number_that_is_taken_is_not_given_out_again() {
+    let mut disk = sample();
+    change_superblocks(&mut disk, &|sb| sb.next_layer = 2);
+    let mut workspace = vec![0; 1 << 16];
+    let mut pool = mount(&mut disk, &mut workspace).unwrap();
+    let made = pool.create(&named("new"), 10, LayerFlags::empty());
+    assert!(matches!(made, Err(Error::Corrupt { what: Object::Layer, .. })), "{made:?}");
+    assert_eq!(pool.info().next_layer, 2, "nothing has changed");
+}
+
 /// A free slot was looked at four billion times: the catalog's tree led back to itself, so that every layer number had a page.
 #[test]
 fn a_catalog_that_goes_around_in_circles_is_damage() {

@@ -210,6 +210,15 @@ fn the_wrong_kind_of_layer_is_refused_and_nothing_changes() {
     assert_eq!(pool.resize(snapshot, 5), Err(Error::WrongKind(snapshot)));
     assert_eq!(pool.attach(volume, snapshot), Err(Error::WrongKind(snapshot)));
     assert_eq!(pool.delete(LayerId(99)), Err(Error::NoSuchLayer(LayerId(99))));
+    // No layer has the number 0, whether many layers are in use or none yet.
+    let nobody = LayerId(0);
+    for _ in 0..2 {
+        assert_eq!(pool.read(nobody, 0, &mut []), Err(Error::NoSuchLayer(nobody)));
+        assert_eq!(pool.write(nobody, 0, &[]), Err(Error::NoSuchLayer(nobody)));
+        assert_eq!(pool.discard(nobody, 0, 0), Err(Error::NoSuchLayer(nobody)));
+        assert_eq!(pool.extent(nobody, 0).map(drop), Err(Error::NoSuchLayer(nobody)));
+        pool.read(volume, 0, &mut [0; 512]).unwrap();
+    }
     assert_eq!(pool.write(volume, 9, &[0; 1024]), Err(Error::OutOfRange { sectors: 10 }));
     assert_eq!(pool.write(volume, 0, &[0; 100]), Err(Error::OutOfRange { sectors: 10 }));
     assert_eq!(pool.info(), before);

@@ -6,10 +6,10 @@
 //! takes, so it may go [`SLACK`] deeper.
 
 use crate::{
-    catalog::Head,
     commit::SLACK,
     device::BlockDevice,
     error::{Error, Object},
+    locate::Head,
     store::{Outcome, Stop, Store},
     types::{LayerId, Merge},
 };

@@ -15,7 +15,8 @@
 //! a part may be done).
 //! Until then [`Pool::info`] and [`Pool::space`] may show what the call had in mind.
 //! A mount that is given up takes the device with it unless it was given `&mut device`. A future that was never polled has done nothing; a plan
-//! that was handed to [`Pool::commit`] in such a way is held until the next mount.
+//! that was handed to [`Pool::commit`] in such a way is held until the next mount. Who gives up a flush of its own device between
+//! [`Pool::begin_flush`] and [`Pool::end_flush`] tells the pool nothing: what was written before is then durable with the next flush that is ended.
 //!
 //! The device's part: once the future of one of its calls is dropped, the operation is over or never happens. A write that is still on its way when the pool is
 //! mounted again could come upon what is written then. A driver that cannot call an operation back waits for it before it takes the next.

@@ -19,19 +19,6 @@ use crate::{
 #[path = "asynch/catalog.rs"]
 pub(crate) mod asynch;
 
-/// What reading and writing needs to know of a layer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Head {
-    pub(crate) id: u32,
-    pub(crate) kind: LayerKind,
-    pub(crate) flags: LayerFlags,
-    pub(crate) parent: u32,
-    pub(crate) parent_epoch: u32,
-    pub(crate) root: Entry,
-    pub(crate) height: u8,
-    pub(crate) sectors: u64,
-}
-
 /// A record that is being changed; its page stays in the cache until it is saved.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Open {
@@ -258,8 +245,14 @@ impl<D: BlockDevice> Store<'_, D> {
         self.cache.pin(slot);
         let layer = Layer { id, ..Layer::FREE };
         let open = Open { slot, offset, layer, counted: false };
+        if self.view((slot, offset)).id() != 0 {
+            // There is a layer of this number: the superblock has forgotten it.
+            return Err(self.damaged_page(slot));
+        }
+        let record = self.record_mut(&open);
+        record.fill(0);
         // A page that is all zeros would be taken for one that nobody needs.
-        layer.put(self.record_mut(&open));
+        layer.put(record);
         Ok(open)
     }
 

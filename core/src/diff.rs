@@ -1,9 +1,9 @@
 //! What changed between two layers: both maps side by side, equal pointers skipped whole.
 
 use crate::{
-    catalog::Head,
     device::BlockDevice,
     error::Object,
+    locate::Head,
     pool::{Pool, Result},
     store::{Outcome, Store},
     types::{Extent, LayerId},

@@ -5,9 +5,9 @@
 
 use crate::{
     admit::Demand,
-    catalog::Head,
     device::BlockDevice,
     format::Entry,
+    locate::Head,
     pending::Known,
     pool::{Pool, Result},
     store::{Outcome, Store},

@@ -68,9 +68,9 @@ pub enum Error<E> {
         /// Bytes that are needed.
         needed: usize,
     },
-    /// The device is too small.
+    /// The device is too small, or smaller than it says.
     DeviceTooSmall {
-        /// Sectors that are needed.
+        /// Sectors that are needed: for the pool, or to be as large as it says.
         needed: u64,
         /// Sectors that it has.
         actual: u64,

@@ -2,7 +2,6 @@
 
 use crate::{
     bytes::{put_u8, put_u32, put_u64, u8_at, u32_at, u64_at},
-    catalog::Head,
     device::BlockDevice,
     error::Object,
     format::Entry,
@@ -14,6 +13,19 @@ use crate::{
 #[cfg(feature = "async")]
 #[path = "asynch/locate.rs"]
 pub(crate) mod asynch;
+
+/// What reading and writing needs to know of a layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) id: u32,
+    pub(crate) kind: LayerKind,
+    pub(crate) flags: LayerFlags,
+    pub(crate) parent: u32,
+    pub(crate) parent_epoch: u32,
+    pub(crate) root: Entry,
+    pub(crate) height: u8,
+    pub(crate) sectors: u64,
+}
 
 /// Neighbouring blocks of a layer of one kind, on the device one behind the other if they are data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +198,8 @@ impl<'w> Heads<'w> {
     }
 
     pub(crate) fn find(&self, id: u32) -> Option<Head> {
-        self.kept.iter().find(|kept| u32_at(*kept, 0) == id).map(Head::take)
+        // A place that holds none is all zeros.
+        self.kept.iter().find(|kept| id != 0 && u32_at(*kept, 0) == id).map(Head::take)
     }
 
     pub(crate) fn keep(&mut self, head: &Head) {

@@ -233,9 +233,14 @@ fn sector_of<E>(geometry: &Geometry) -> core::result::Result<usize, Error<E>> {
 pub(crate) type Saved = [u8; Superblock::FIELDS];
 
 /// Takes the place for the fields of a superblock off the workspace.
-pub(crate) fn divide<E>(workspace: &mut [u8]) -> core::result::Result<(&mut [u8], &mut Saved), Error<E>> {
-    // What one more sector needs is said when the sector's size is known.
-    workspace.split_last_chunk_mut().ok_or(Error::WorkspaceTooSmall { needed: Superblock::FIELDS + SUPERBLOCK_SIZE })
+pub(crate) fn divide<'w, E>(
+    workspace: &'w mut [u8],
+    geometry: &Geometry,
+) -> core::result::Result<(&'w mut [u8], &'w mut Saved), Error<E>> {
+    // What the pool itself needs is known when its superblock has been read, into memory that is aligned.
+    let sector = index(u64::from(geometry.sector_size.clamp(512, 65_536)));
+    let needed = Superblock::FIELDS + sector + index(u64::from(geometry.alignment.clamp(1, 65_536))) - 1;
+    workspace.split_last_chunk_mut().ok_or(Error::WorkspaceTooSmall { needed })
 }
 
 /// Reads the superblocks into the start of the workspace and keeps the newest (M2).
@@ -377,7 +382,8 @@ pub(crate) fn identify<B: BlockDevice>(
     let length = sector_of(&geometry)?;
     let skip = padding(buffer, alignment_of(&geometry)?);
     let buffer = buffer.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
-    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
+    let needed = length.saturating_add(skip).saturating_add(Superblock::FIELDS);
+    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed })?;
     let mut fingerprint = 0;
     for sample in 0..SAMPLES {
         let sector = (geometry.sectors - 1) / (SAMPLES - 1) * sample;

@@ -2,10 +2,10 @@
 
 use crate::{
     bytes::{copy, index, split, wide},
-    catalog::Head,
     device::BlockDevice,
     error::{Error, Object},
     format::Entry,
+    locate::Head,
     locate::Run,
     pool::{Pool, Result},
     store::{Outcome, Store},

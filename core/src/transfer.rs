@@ -13,9 +13,9 @@
 use crate::{
     admit::Demand,
     bytes::{index, parts, wide},
-    catalog::Head,
     device::BlockDevice,
     error::Error,
+    locate::Head,
     pool::{Pool, Result},
     store::{Outcome, Store},
     types::{Extent, ExtentKind, LayerId},

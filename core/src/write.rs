@@ -6,10 +6,10 @@
 use crate::{
     admit::Demand,
     bytes::{copy, index, wide},
-    catalog::Head,
     device::BlockDevice,
     error::Error,
     format::{Entry, Record},
+    locate::Head,
     pending::{Item, Known},
     pool::{Pool, Result},
     store::{Outcome, Store},

@@ -26,6 +26,11 @@ impl SparseDisk {
         Self { sectors: HashMap::new(), geometry: Geometry::new(sector_size, bytes / u64::from(sector_size)) }
     }
 
+    /// The sector was ever written.
+    pub fn has(&self, sector: u64) -> bool {
+        self.sectors.contains_key(&sector)
+    }
+
     /// Sectors that were ever written.
     pub fn written(&self) -> usize {
         self.sectors.len()

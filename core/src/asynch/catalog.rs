@@ -216,8 +216,14 @@ impl<D: BlockDevice> Store<'_, D> {
         self.cache.pin(slot);
         let layer = Layer { id, ..Layer::FREE };
         let open = Open { slot, offset, layer, counted: false };
+        if self.view((slot, offset)).id() != 0 {
+            // There is a layer of this number: the superblock has forgotten it.
+            return Err(self.damaged_page(slot));
+        }
+        let record = self.record_mut(&open);
+        record.fill(0);
         // A page that is all zeros would be taken for one that nobody needs.
-        layer.put(self.record_mut(&open));
+        layer.put(record);
         Ok(open)
     }
 

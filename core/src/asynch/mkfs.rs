@@ -21,7 +21,10 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         if geometry.read_only {
             return Err(Error::ReadOnly);
         }
-        let (workspace, saved) = divide(workspace)?;
+        if workspace.len() < Superblock::FIELDS {
+            return Err(too_small(&geometry, options, base));
+        }
+        let (workspace, saved) = divide(workspace, &geometry)?;
         plan(&geometry, options, base, saved)?;
         let needed = needed_for(SuperblockView(saved));
         if workspace.len() + Superblock::FIELDS < needed {
@@ -35,8 +38,6 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 }
                 _ => return Err(Error::HoldsPool),
             }
-            // What was found lies where the plan was.
-            plan(&geometry, options, base, saved)?;
         }
         let alignment = alignment_within(&geometry, 1, workspace, SuperblockView(saved))?;
         let mut store = Self::new(device, workspace, saved, options.checksum, alignment);
@@ -46,12 +47,12 @@ impl<'w, D: BlockDevice> Store<'w, D> {
 
     #[inline(never)]
     pub(crate) async fn make_empty(&mut self) -> Outcome<()> {
-        self.check_end(self.layout.total).await?;
+        self.check_end(0, self.layout.total).await?;
         self.wipe().await?;
         self.fresh = false;
         self.window.restart(0);
         self.checkpoint().await?;
-        let Some(blocks) = self.turn().await? else { return Ok(()) };
+        let Some(blocks) = self.turn().await else { return Ok(()) };
         self.scratch.fill(0);
         self.write_scratch(0).await?;
         self.write_scratch(1).await?;
@@ -59,17 +60,29 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         Err(self.shorter(self.layout.total, blocks))
     }
 
-    /// The device can be read up to the end of its last block; if not, how far it can.
-    pub(crate) async fn check_end(&mut self, total: u64) -> Outcome<()> {
-        let Err(stop) = self.read_scratch(total - 1).await else { return Ok(()) };
-        // The first block can be read, the last one cannot; if nearly all can, that one is bad, and the device as long as it says.
-        let (mut there, mut end) = (0, total - 1);
+    /// The device has as many blocks as it says: it is refused if a good part of them, up to the last, cannot be read. A block of which it
+    /// is known that it is there must be readable; some devices can only be read where they were written before.
+    pub(crate) async fn check_end(&mut self, known: u64, total: u64) -> Outcome<()> {
+        let last = total - 1;
+        if self.can_read(last).await || !self.can_read(known).await {
+            return Ok(());
+        }
+        let (mut there, mut end) = (known, last);
         while end - there > 1 {
             let middle = there + (end - there) / 2;
-            let found = self.device.read(middle * self.spb, self.scratch).await.is_ok();
-            *(if found { &mut there } else { &mut end }) = middle;
+            *(if self.can_read(middle).await { &mut there } else { &mut end }) = middle;
         }
-        Err(if end < total - 1 { self.shorter(total, end) } else { stop })
+        // Bad blocks at the end do not make it shorter, nor do some that the search came upon.
+        let missing = total - end;
+        let mut short = missing * 32 >= total;
+        for part in 1..4 {
+            short = short && !self.can_read(end + missing / 4 * part).await;
+        }
+        if short { Err(self.shorter(total, end)) } else { Ok(()) }
+    }
+
+    pub(crate) async fn can_read(&mut self, block: u64) -> bool {
+        self.read_scratch(block).await.is_ok()
     }
 
     pub(crate) fn shorter(&mut self, total: u64, blocks: u64) -> Stop {
@@ -77,7 +90,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
     }
 
     /// After so many blocks the device begins again with its first one: there is this generation's superblock.
-    pub(crate) async fn turn(&mut self) -> Outcome<Option<u64>> {
+    pub(crate) async fn turn(&mut self) -> Option<u64> {
         let first = SUPERBLOCKS.next_power_of_two().trailing_zeros();
         for shift in first..64 - self.layout.total.leading_zeros() {
             let blocks = 1 << shift;
@@ -85,14 +98,16 @@ impl<'w, D: BlockDevice> Store<'w, D> {
                 break;
             }
             // That of an even generation, and the second is one, is in the first block.
-            self.read_scratch(blocks).await?;
+            if !self.can_read(blocks).await {
+                continue;
+            }
             let found =
                 Superblock::look(self.scratch, self.checksum).is_some_and(|(found, _)| found == self.sb.generation);
             if found && array(self.scratch, 16) == self.durable().uuid() {
-                return Ok(Some(blocks));
+                return Some(blocks);
             }
         }
-        Ok(None)
+        None
     }
 
     /// Makes sure that nothing of an older pool is left in any slot or unit (M5).

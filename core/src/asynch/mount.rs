@@ -186,7 +186,8 @@ pub(crate) async fn identify<B: BlockDevice>(
     let length = sector_of(&geometry)?;
     let skip = padding(buffer, alignment_of(&geometry)?);
     let buffer = buffer.get_mut(skip..).and_then(|tail| tail.get_mut(..length));
-    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed: length.saturating_add(skip) })?;
+    let needed = length.saturating_add(skip).saturating_add(Superblock::FIELDS);
+    let buffer = buffer.ok_or(Error::WorkspaceTooSmall { needed })?;
     let mut fingerprint = 0;
     for sample in 0..SAMPLES {
         let sector = (geometry.sectors - 1) / (SAMPLES - 1) * sample;

@@ -24,10 +24,11 @@ impl<'w, D: BlockDevice> Pool<'w, D> {
     /// Makes an empty pool on the device.
     ///
     /// # Errors
-    /// [`Error::HoldsPool`] unless forced, [`Error::DeviceTooSmall`], [`Error::BadParameter`], [`Error::WorkspaceTooSmall`].
+    /// [`Error::HoldsPool`] unless forced; [`Error::DeviceTooSmall`], also if the device turns out to have less than it says;
+    /// [`Error::BadParameter`], [`Error::WorkspaceTooSmall`].
     ///
     /// # Power loss
-    /// The device holds no pool, or the whole empty one.
+    /// The device holds no pool, or the whole empty one; of an older one that was to be formatted over, it may hold what is left.
     pub async fn format(device: D, workspace: &'w mut [u8], options: &FormatOptions) -> Result<(), D> {
         Store::format(device, workspace, options, BaseIdentity::default()).await
     }
@@ -41,7 +42,7 @@ impl<'w, D: BlockDevice> Pool<'w, D> {
     /// # Power loss
     /// Nothing is written: as before.
     pub async fn mount(mut device: D, workspace: &'w mut [u8], options: &MountOptions) -> Result<Self, D> {
-        let (workspace, saved) = divide(workspace)?;
+        let (workspace, saved) = divide(workspace, &device.geometry())?;
         let alignment = Store::look(&mut device, workspace, saved, options, 1).await?;
         let store = Store::new(device, workspace, saved, options.checksum, alignment);
         Self::recovered(Self { store, base: NoBase::new() }, options, BaseIdentity::default()).await
@@ -80,7 +81,7 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
         options: &MountOptions,
     ) -> Result<Self, D> {
         let identity = identify(&mut base, workspace, device.geometry().sector_size, options.checksum).await?;
-        let (workspace, saved) = divide(workspace)?;
+        let (workspace, saved) = divide(workspace, &device.geometry())?;
         let alignment = Store::look(&mut device, workspace, saved, options, base.geometry().alignment).await?;
         let store = Store::new(device, workspace, saved, options.checksum, alignment);
         Self::recovered(Self { store, base }, options, identity).await
@@ -229,7 +230,7 @@ impl<'w, D: BlockDevice, B: BlockDevice<Error = D::Error>> Pool<'w, D, B> {
     /// Takes in a device that has grown; the new number of blocks.
     ///
     /// # Errors
-    /// The device's.
+    /// [`Error::DeviceTooSmall`] if the device turns out to have less than it says; the device's.
     ///
     /// # Power loss
     /// The pool has the old size or the new one.
@@ -291,7 +292,7 @@ impl<D: BlockDevice> Store<'_, D> {
         if layout.total <= old.total {
             return Ok(old.total);
         }
-        self.check_end(layout.total).await?;
+        self.check_end(old.total - 1, layout.total).await?;
         self.space_grow(&layout).await?;
         self.sb.total = layout.total;
         Ok(layout.total)

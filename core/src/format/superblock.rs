@@ -4,7 +4,7 @@
 //!   0 magic "COWLPOOL"      8 version (major, minor)   12 crc-32c       16 uuid            32 generation
 //!  40 compatible flags     44 read-only compatible     48 incompatible  52 shifts: block, sector, unit; slot
 //!  56 total blocks         64 journal units            68 pending       72 epoch           76 next layer
-//!  80 space root (16)      96 catalog root (16)       112 heights: catalog, space levels, largest map
+//!  80 space root (16)      96 catalog root (16)       112 heights: catalog, 0, largest map
 //! 120 free                128 guaranteed              136 reclaimable   144 cursor
 //! 152 merge: layer, mode, front, limit (24)           176 hint          180 layers, 184 deleted, 188 staged
 //! 192 base: sectors, fingerprint (24)                 216 spare count   224 spares (24 x 6)       368 zeros
