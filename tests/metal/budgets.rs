@@ -15,7 +15,7 @@ use crate::{
 
 /// Target; bytes of code of all there is, of it without transfers, cursors and base devices, and of a mount that only reads: the limit.
 const CODE: [(&str, u64, u64, u64); 2] =
-    [("thumbv7em-none-eabihf", 73_800, 62_800, 15_800), ("thumbv6m-none-eabi", 81_700, 68_800, 18_200)];
+    [("thumbv7em-none-eabihf", 74_400, 63_200, 15_800), ("thumbv6m-none-eabi", 82_400, 69_200, 18_200)];
 /// What is aimed at.
 const CODE_AIM: (u64, u64) = (24 << 10, 8 << 10);
 /// Bytes of stack of the whole scenario, the pool in it.

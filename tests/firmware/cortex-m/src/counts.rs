@@ -75,6 +75,5 @@ fn measure() -> Result<(), Error<OutOfRange>> {
         pool.write(volume, at, &bytes)?;
         pool.flush()?;
     }
-    drop(pool);
     counted("mount, six units in the journal", || Pool::mount(&mut disk, memory, &MountOptions::default()).map(drop))
 }

@@ -139,9 +139,10 @@ fn queries(pool: &mut Pooled<'_>, texts: &[u8], ids: &[LayerId], bytes: &mut [u8
             }
         }
         12 => {
-            show(pool.space().available() + pool.info().generation + pool.stats().reads + u64::from(pool.transfers()))
+            let (info, stats) = (pool.info(), pool.stats());
+            show(pool.space().available() + info.generation + stats.reads + u64::from(pool.transfers()));
         }
-        _ => show(u64::from(pool.checksum()(input(), bytes)) + pool.cache_size() as u64),
+        _ => show(u64::from(pool.checksum()(input(), bytes)) + pool.cache_size()),
     }
     Ok(())
 }
@@ -206,7 +207,9 @@ fn devices(bytes: &mut [u8]) {
         partition.write(wide(), bytes).is_err(),
         partition.discard(wide(), wide()).is_err(),
     ];
-    failed.into_iter().for_each(|failed| output(u32::from(failed)));
+    for failed in failed {
+        output(u32::from(failed));
+    }
 }
 
 fn run() -> Result<()> {
