@@ -21,6 +21,8 @@ const CODE_AIM: (u64, u64) = (24 << 10, 8 << 10);
 /// Bytes of stack of the whole scenario, the pool in it.
 const STACK: u64 = 3_000;
 const STACK_AIM: u64 = 2 << 10;
+/// Bytes of stack of the one call of the pool that takes most, with the driver below it.
+const CALL: u64 = 1_850;
 /// Bytes of stack of the one function of the core that takes most, on each target.
 const FRAME: u64 = 700;
 /// Bytes of the pool itself: what cowl needs beside its workspace.
@@ -148,13 +150,16 @@ fn stack_and_memory_are_within_their_limits() {
         for (said, done) in said.iter().zip(["Lived", "Recovered", "Visited"]) {
             assert!(said.contains(done), "{}: {said}", machine.name);
         }
-        let most = said.iter().map(|said| after(said, "stack: ")).max();
-        let (stack, pool) = (most.expect("three runs"), after(&said[0], "pool: "));
+        let most = |what: &str| said.iter().map(|said| after(said, what)).max().expect("three runs");
+        let (stack, call, pool) = (most("stack: "), most("call: "), most("pool: "));
         println!(
             "| stack, {} | {stack} bytes, {pool} of them the pool | aim {STACK_AIM}, {MEMORY_AIM} |",
             machine.name
         );
+        println!("| stack, {}: the deepest call, with its driver | {call} bytes | aim {STACK_AIM} |", machine.name);
+        told_in_readme("peak stack of a call, its driver in it", machine.target, call);
         told_in_readme("peak stack of the scenario, the pool itself in it", machine.target, stack);
+        assert!(call > 500 && call <= CALL, "{}: {call} bytes of stack in a call", machine.name);
         told_in_readme("memory beside the workspace (the pool itself; no statics)", machine.target, pool);
         assert!(stack <= STACK, "{}: {stack} bytes of stack", machine.name);
         assert!(pool <= MEMORY, "{}: the pool has {pool} bytes", machine.name);

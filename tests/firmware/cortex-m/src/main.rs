@@ -10,7 +10,7 @@ mod stack;
 use core::ptr::addr_of_mut;
 
 use cortex_m_rt::entry;
-use cowl_scenario::{BUFFER, Done, Fault, Silent, WORKSPACE};
+use cowl_scenario::{Action, BUFFER, Done, Fault, Outcome, WORKSPACE, Witness};
 use semihosting::{eprintln, io::Error, process};
 
 #[cfg(feature = "defmt")]
@@ -19,15 +19,51 @@ use defmt_semihosting as _;
 static mut MEMORY: [u8; WORKSPACE] = [0; WORKSPACE];
 static mut DATA: [u8; BUFFER] = [0; BUFFER];
 
+/// Measures how much stack the scenario takes, and its calls, each from where it is made.
+struct Depths {
+    painted: stack::Painted,
+    deepest: usize,
+    call: Option<stack::Painted>,
+    deepest_call: usize,
+}
+
+impl Depths {
+    /// Room for the scenario, and below that for a call.
+    const SCENARIO: usize = 6 << 10;
+    const CALL: usize = 3 << 10;
+
+    fn look(&mut self) {
+        self.deepest = self.deepest.max(self.painted.used());
+    }
+}
+
+impl Witness for Depths {
+    fn begins(&mut self, _: &Action) {
+        // What was reached before is painted over.
+        self.look();
+        self.call = Some(stack::paint(Self::CALL));
+    }
+
+    fn ended(&mut self, _: &Action, _: Outcome) {
+        let used = self.call.take().map_or(0, |painted| painted.used());
+        self.deepest_call = self.deepest_call.max(used);
+        self.look();
+    }
+}
+
 #[entry]
 fn main() -> ! {
-    let painted = stack::paint();
-    let result = life();
-    let stack = painted.used();
+    let mut depths = Depths { painted: stack::paint(Depths::SCENARIO), deepest: 0, call: None, deepest_call: 0 };
+    let result = life(&mut depths);
+    depths.look();
+    let (stack, call) = (depths.deepest, depths.deepest_call);
     match result {
         Ok(done) => {
             report::report(done);
-            eprintln!("{done:?}; stack: {stack} bytes; pool: {} bytes", size_of::<cowl::Pool<&mut disk::FileDisk>>());
+            eprintln!(
+                "{done:?}; stack: {stack} bytes; call: {call} bytes; pool: {} bytes",
+                size_of::<cowl::Pool<&mut disk::FileDisk>>()
+            );
             process::exit(0)
         }
         Err(fault) => {
@@ -38,11 +74,11 @@ fn main() -> ! {
 }
 
 #[inline(never)]
-fn life() -> Result<Done, Fault<Error>> {
+fn life(depths: &mut Depths) -> Result<Done, Fault<Error>> {
     // SAFETY: this function is called once, nobody else knows the statics.
     let (memory, data) = unsafe { (&mut *addr_of_mut!(MEMORY), &mut *addr_of_mut!(DATA)) };
     let mut disk = disk::FileDisk::open().map_err(Fault::of_device)?;
-    cowl_scenario::run(&mut disk, memory, data, &mut Silent)
+    cowl_scenario::run(&mut disk, memory, data, depths)
 }
 
 #[cfg(feature = "defmt")]
