@@ -138,6 +138,12 @@ fn a_device_with_bad_sectors_or_one_that_is_read_only_where_it_was_written_is_as
         assert_eq!(pool.space().total, 4000);
         pool.create(&named("v"), 10, LayerFlags::empty()).unwrap();
     }
+    // A pool does not grow as far as a block that cannot be read.
+    let mut device = Patchy(SparseDisk::new(512, 4000 * 512), Vec::new(), false);
+    Pool::format(&mut device, &mut workspace, &options).unwrap();
+    (device.0.geometry.sectors, device.1) = (5000, vec![4999]);
+    let mut pool = Pool::mount(&mut device, &mut workspace, &MountOptions::default()).unwrap();
+    assert_eq!((pool.grow(), pool.space().total), (Err(Error::Device(PastEnd)), 4000));
     // One on which nothing works says so itself.
     let mut dead = Patchy(SparseDisk::new(512, 4000 * 512), (0..4000).collect(), false);
     dead.0.geometry.sectors = 0;

@@ -107,11 +107,15 @@ impl<'w, D: BlockDevice> Store<'w, D> {
     }
 
     /// The device has as many blocks as it says: it is refused if a good part of them, up to the last, cannot be read. A block of which it
-    /// is known that it is there must be readable; some devices can only be read where they were written before.
-    pub(crate) fn check_end(&mut self, known: u64, total: u64) -> Outcome<()> {
+    /// is known that it is there must be readable; some devices can only be read where they were written before. False if the last block
+    /// cannot be read for another reason, which is written down.
+    pub(crate) fn check_end(&mut self, known: u64, total: u64) -> Outcome<bool> {
         let last = total - 1;
-        if self.can_read(last) || !self.can_read(known) {
-            return Ok(());
+        if self.can_read(last) {
+            return Ok(true);
+        }
+        if !self.can_read(known) {
+            return Ok(false);
         }
         let (mut there, mut end) = (known, last);
         while end - there > 1 {
@@ -124,7 +128,7 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         for part in 1..4 {
             short = short && !self.can_read(end + missing / 4 * part);
         }
-        if short { Err(self.shorter(total, end)) } else { Ok(()) }
+        if short { Err(self.shorter(total, end)) } else { Ok(false) }
     }
 
     fn can_read(&mut self, block: u64) -> bool {

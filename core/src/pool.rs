@@ -8,7 +8,7 @@ use crate::{
     format::BaseIdentity,
     mkfs::FormatOptions,
     mount::{MountOptions, divide, identify},
-    store::{Outcome, Store},
+    store::{Outcome, Stop, Store},
     types::{Merge, Space, Stats},
 };
 
@@ -270,7 +270,9 @@ impl<D: BlockDevice> Store<'_, D> {
         if layout.total <= old.total {
             return Ok(old.total);
         }
-        self.check_end(old.total - 1, layout.total)?;
+        if !self.check_end(old.total - 1, layout.total)? {
+            return Err(Stop);
+        }
         self.space_grow(&layout)?;
         self.sb.total = layout.total;
         Ok(layout.total)

@@ -292,7 +292,9 @@ impl<D: BlockDevice> Store<'_, D> {
         if layout.total <= old.total {
             return Ok(old.total);
         }
-        self.check_end(old.total - 1, layout.total).await?;
+        if !self.check_end(old.total - 1, layout.total).await? {
+            return Err(Stop);
+        }
         self.space_grow(&layout).await?;
         self.sb.total = layout.total;
         Ok(layout.total)
