@@ -215,7 +215,9 @@ fn free_bits(bytes: &[u8], from: u64, to: u64) -> Option<(u64, u64)> {
 mod tests {
     use super::{SPARES_FULL, SPARES_LOW, free_bits};
     use crate::{
-        Attributes, Error, FormatOptions, LayerFlags, MountOptions, Pool, RamDisk, bytes::index, format::SPARES,
+        Attributes, Error, FormatOptions, LayerFlags, MountOptions, Pool, RamDisk,
+        bytes::index,
+        format::{SPARES, State},
     };
 
     const BLOCK: usize = 512;
@@ -298,7 +300,7 @@ mod tests {
                     store.spares.pop();
                 }
                 let free = store.window.taken + allocatable;
-                store.saved[120..128].copy_from_slice(&free.to_le_bytes());
+                State { free, ..store.durable().state() }.put(store.saved);
                 store.refill_spares().unwrap();
                 assert_eq!(store.spares.len(), expected, "{have} spares, {allocatable} blocks to be had");
                 assert_eq!(store.allocatable(), allocatable - (expected.max(have) - have) as u64);

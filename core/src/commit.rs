@@ -121,8 +121,8 @@ impl<D: BlockDevice> Store<'_, D> {
         self.barrier()?;
         self.write_superblock()?;
         self.barrier()?;
-        self.sb.put(self.saved);
-        self.spares.put(self.saved);
+        // What was written last.
+        copy(self.saved, self.scratch);
         self.building = false;
         self.cache.drop_dirty();
         self.pending.clear();
@@ -161,13 +161,13 @@ impl<D: BlockDevice> Store<'_, D> {
 
     fn write_superblock(&mut self) -> Outcome<()> {
         let pair = u8::from(self.sb.generation % 2 == 1) * 2;
+        self.scratch.fill(0);
+        copy(self.scratch, self.saved);
+        if let Some(fields) = self.scratch.first_chunk_mut() {
+            self.sb.put(fields);
+            self.spares.put(fields);
+        }
         for slot in [pair, pair + 1] {
-            self.scratch.fill(0);
-            copy(self.scratch, self.saved);
-            if let Some(fields) = self.scratch.first_chunk_mut() {
-                self.sb.put(fields);
-                self.spares.put(fields);
-            }
             Superblock::seal(self.scratch, slot, self.checksum);
             let length = self.sector_size.max(crate::format::SUPERBLOCK_SIZE).min(self.scratch.len());
             self.stats.writes += 1;

@@ -15,7 +15,7 @@ use crate::{
         BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, SUPERBLOCKS, SpaceEntry, Spares, State,
         Superblock, SuperblockView, VERSION,
     },
-    mount::{Saved, alignment_within, divide, needed_for, read_superblocks},
+    mount::{Saved, alignment_within, needed_for, read_superblocks},
     pool::Result,
     store::{Outcome, Stop, Store},
 };
@@ -67,10 +67,9 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         if geometry.read_only {
             return Err(Error::ReadOnly);
         }
-        if workspace.len() < Superblock::FIELDS {
+        let Some((workspace, saved)) = workspace.split_last_chunk_mut() else {
             return Err(too_small(&geometry, options, base));
-        }
-        let (workspace, saved) = divide(workspace, &geometry)?;
+        };
         plan(&geometry, options, base, saved)?;
         let needed = needed_for(SuperblockView(saved));
         if workspace.len() + Superblock::FIELDS < needed {

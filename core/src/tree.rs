@@ -9,7 +9,7 @@ use crate::{
     cache::{CATALOG_ROOT, Slot},
     device::BlockDevice,
     error::Object,
-    format::Entry,
+    format::{Entry, LayerView},
     store::{Outcome, Store},
 };
 
@@ -42,9 +42,9 @@ pub(crate) struct Tree {
 pub(crate) struct Map([u8; Entry::SIZE + 1]);
 
 impl Map {
-    pub(crate) fn new(root: &Entry, height: u8) -> Self {
-        let mut bytes = [height; Entry::SIZE + 1];
-        root.encode(&mut bytes, 0);
+    pub(crate) fn of(layer: LayerView<'_>) -> Self {
+        let mut bytes = [layer.height(); Entry::SIZE + 1];
+        layer.root().encode(&mut bytes, 0);
         Self(bytes)
     }
 

@@ -97,7 +97,7 @@ impl<D: BlockDevice> Store<'_, D> {
         let mut peers = Peers::default();
         let mut next = 1;
         while let Some(layer) = self.record_from(next)? {
-            if is_child(layer, id) && peers.known.push(Map::new(&layer.root(), layer.height())).is_err() {
+            if is_child(layer, id) && peers.known.push(Map::of(layer)).is_err() {
                 peers.more = layer.id();
                 break;
             }
@@ -117,7 +117,7 @@ impl<D: BlockDevice> Store<'_, D> {
         while next != 0 {
             let Some(layer) = self.record_from(next)? else { break };
             next = layer.id() + 1;
-            let (child, map) = (is_child(layer, id), Map::new(&layer.root(), layer.height()));
+            let (child, map) = (is_child(layer, id), Map::of(layer));
             if child && self.map_has(&map, level, address, entry)? {
                 return Ok(true);
             }

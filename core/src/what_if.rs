@@ -179,7 +179,7 @@ impl Going {
             {
                 continue;
             }
-            let map = Map::new(&layer.root(), layer.height());
+            let map = Map::of(layer);
             let mut heir = Heir { id: layer.id(), map, through: layer.id() };
             let mut parent = layer.parent();
             for _ in 0..store.sb.layers {

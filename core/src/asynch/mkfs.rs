@@ -21,10 +21,9 @@ impl<'w, D: BlockDevice> Store<'w, D> {
         if geometry.read_only {
             return Err(Error::ReadOnly);
         }
-        if workspace.len() < Superblock::FIELDS {
+        let Some((workspace, saved)) = workspace.split_last_chunk_mut() else {
             return Err(too_small(&geometry, options, base));
-        }
-        let (workspace, saved) = divide(workspace, &geometry)?;
+        };
         plan(&geometry, options, base, saved)?;
         let needed = needed_for(SuperblockView(saved));
         if workspace.len() + Superblock::FIELDS < needed {

@@ -102,7 +102,7 @@ pub struct Superblock {
 
 impl Superblock {
     /// Bytes of its fields; zeros follow.
-    pub const FIELDS: usize = SPARES_AT + 6 * SPARES;
+    pub const FIELDS: usize = SPARES_AT + Spares::MEMORY;
 
     /// Where the fixed things are in the pool that it describes.
     pub fn layout(&self) -> Layout {

@@ -63,7 +63,7 @@ impl<D: BlockDevice> Store<'_, D> {
         // While a merge runs, parent and child are about to differ. A parent that is damaged itself is reported where it is walked over.
         let compared = run.first_pass() && layer.parent != 0 && !self.is_merging(layer);
         let known = if compared { self.known(layer.parent).await? } else { None };
-        let parent = &known.map(|parent| Map::new(&parent.root(), parent.height()));
+        let parent = &known.map(Map::of);
         if let Some(parent) = parent {
             self.check_same(run, layer, parent, layer.height, 0, &layer.root).await?;
         }
