@@ -8,6 +8,8 @@ mod disk;
 mod ends;
 #[path = "asynch/ops.rs"]
 mod ops;
+#[path = "asynch/reader.rs"]
+mod reader;
 
 use std::{
     collections::BTreeMap,
@@ -384,15 +386,17 @@ fn a_question_of_which_a_step_was_given_up_begins_anew() {
 #[test]
 fn every_call_that_waits_is_given_up_somewhere_here() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../core/src/asynch");
-    let here = [include_str!("asynch/ops.rs"), include_str!("asynch/ends.rs")].concat();
+    let pools = [include_str!("asynch/ops.rs"), include_str!("asynch/ends.rs")].concat();
+    let readers = include_str!("asynch/reader.rs");
     let mut calls = 0;
     for file in std::fs::read_dir(folder).unwrap() {
         // Folders are of what is not for callers.
         let path = file.unwrap().path();
+        let (here, of) = if path.ends_with("reader.rs") { (readers, "Reader") } else { (pools.as_str(), "Pool") };
         let text = if path.is_file() { std::fs::read_to_string(path).unwrap() } else { String::new() };
         for rest in text.split("pub async fn ").skip(1) {
             let name = rest.split(['(', '<']).next().unwrap();
-            let given_up = [format!(".{name}("), format!("Pool::{name}(")].iter().any(|call| here.contains(call));
+            let given_up = [format!(".{name}("), format!("{of}::{name}(")].iter().any(|call| here.contains(call));
             assert!(given_up, "`{name}` is missing");
             calls += 1;
         }

@@ -47,6 +47,7 @@ pub use crate::{
     device::asynch::BlockDevice,
     device::{counting::asynch::Counting, partition::asynch::Partition},
     pool::asynch::Pool,
+    reader::asynch::Reader,
     what_if::asynch::WhatIf,
 };
 

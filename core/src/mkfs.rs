@@ -15,7 +15,8 @@ use crate::{
         BaseIdentity, Entry, GROUP_START, Layout, MAGIC, MergeState, SUPERBLOCKS, SpaceEntry, Spares, State,
         Superblock, SuperblockView, VERSION,
     },
-    mount::{Saved, alignment_within, needed_for, read_superblocks},
+    mount::{alignment_within, needed_for},
+    newest::{Saved, read_superblocks},
     pool::Result,
     store::{Outcome, Stop, Store},
 };

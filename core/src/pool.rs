@@ -7,7 +7,8 @@ use crate::{
     error::Error,
     format::BaseIdentity,
     mkfs::FormatOptions,
-    mount::{MountOptions, divide, identify},
+    mount::{MountOptions, identify},
+    newest::divide,
     store::{Outcome, Stop, Store},
     types::{Merge, Space, Stats},
 };

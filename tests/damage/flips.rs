@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeSet};
 
 use cowl::{
-    BlockDevice, Error, Geometry, LayerKind, Pool,
+    BlockDevice, Error, Geometry, LayerKind, Pool, Reader,
     format::{GROUP_START, SUPERBLOCKS},
 };
 use cowl_tests::contents::{Contents, Detected, damage, findings, is_spare_copy, unchecked_data};
@@ -149,11 +149,48 @@ fn flip(image: &Image, bit: usize, workspace: &mut [u8], tally: &mut Tally) {
             Ok(_) => {}
         }
     }
+    if image.base.is_empty() {
+        match read(image, bit, workspace) {
+            Ok(()) => {}
+            // The pool reads around it no better, or has no use for it and `check` alone finds it.
+            Err(_) if detected => {}
+            Err(error) => panic!("the reader alone fails, of bit {bit}: {error:?}"),
+        }
+    }
     *(if detected { &mut tally.detected } else { &mut tally.survived }) += 1;
     // Only journal units that nobody needs, or whose loss looks like a torn write, may rot unseen.
     let journal = GROUP_START..GROUP_START + images::JOURNAL_UNITS;
     let tail = before.is_some();
     assert!(detected || tail || journal.contains(&(bit as u64 / 4096)), "bit {bit} is not noticed");
+}
+
+/// The small reader gives the truth or an error, of layers and attachments. Of a tail that looks torn it may give less.
+fn read(image: &Image, bit: usize, workspace: &mut [u8]) -> Result<(), Error<PastEnd>> {
+    let mut reader = Reader::mount(Overlay::flipped(&image.bytes, bit), workspace, cowl_host::crc32c)?;
+    let alike = |reader: &mut Reader<'_, _>, found: Option<cowl::Image>, now: &[u8], before: Option<&Vec<u8>>| {
+        let found = found.expect("found");
+        let mut seen = vec![0; now.len()];
+        reader.read(&found, 0, &mut seen)?;
+        for (at, part) in seen.chunks(512).enumerate() {
+            let range = at * 512..(at + 1) * 512;
+            let other = before.is_some_and(|other| other[range.clone()] == *part);
+            assert!(other || now[range] == *part, "{found:?} sector {at} reads {:x?}", &part[..8]);
+        }
+        Ok(found)
+    };
+    for (i, layer) in image.now.0.iter().enumerate() {
+        let before = image.before.as_ref().map(|before| &before.0[i].bytes);
+        let found = reader.find(&layer.info.name)?;
+        let found = alike(&mut reader, found, &layer.bytes, before)?;
+        assert_eq!((found.id(), found.sectors()), (layer.info.id, layer.info.sectors));
+        for (id, name, bytes) in &layer.attachments {
+            let attached = reader.attachment(&found, name)?;
+            let attached = alike(&mut reader, attached, bytes, None)?;
+            assert_eq!((attached.id(), attached.length()), (*id, 700));
+        }
+    }
+    assert_eq!(reader.find("nobody")?.map(|found| found.id()), None);
+    Ok(())
 }
 
 /// Everything works on a pool that damage has not harmed.

@@ -13,9 +13,10 @@ use crate::{
     machine::{FRAMES, MACHINES, build, can_build_for, cortex_m4, has_program},
 };
 
-/// Target; bytes of code of all there is, of it without transfers, cursors and base devices, and of a mount that only reads: the limit.
+/// Target; bytes of code of all there is, of it without transfers, cursors and base devices, and of the small reader: the limit. The last is
+/// what is aimed at.
 const CODE: [(&str, u64, u64, u64); 2] =
-    [("thumbv7em-none-eabihf", 74_400, 63_200, 15_800), ("thumbv6m-none-eabi", 82_400, 69_200, 18_200)];
+    [("thumbv7em-none-eabihf", 78_000, 63_200, CODE_AIM.1), ("thumbv6m-none-eabi", 86_800, 69_200, CODE_AIM.1)];
 /// What is aimed at.
 const CODE_AIM: (u64, u64) = (24 << 10, 8 << 10);
 /// Bytes of stack of the whole scenario, the pool in it.
@@ -29,8 +30,11 @@ const FRAME: u64 = 700;
 const MEMORY: u64 = 512;
 const MEMORY_AIM: u64 = 512;
 
+/// Bytes of stack that the small reader takes to mount, find and read, with the driver below it and what calls it; bytes of itself.
+const READER: (u64, u64) = (1_400, 160);
+
 /// Instructions of a call on a Cortex-M4F, in blocks of 512 bytes on a disk in memory, the copying of data counted: the row in README, the limit.
-const INSTRUCTIONS: [(&str, &str, u64); 9] = [
+const INSTRUCTIONS: [(&str, &str, u64); 12] = [
     ("read", "read a block", 5_000),
     ("overwrite, own block", "overwrite a block of one's own", 7_900),
     ("overwrite, shared block", "overwrite a shared block", 18_400),
@@ -40,6 +44,9 @@ const INSTRUCTIONS: [(&str, &str, u64); 9] = [
     ("delete", "delete", 133_000),
     ("merge step", "merge step", 168_000),
     ("mount, six units in the journal", "mount, six units in the journal", 195_000),
+    ("small reader, mount", "small reader: mount, six units in the journal", 185_000),
+    ("small reader, find", "small reader: find a layer, the catalog one page", 17_500),
+    ("small reader, read", "small reader: read a block", 6_700),
 ];
 
 /// Bytes of what a program has in read-only memory.
@@ -81,10 +88,10 @@ fn code_is_within_its_limit_and_no_panic_can_be_reached() {
         let reader = code_of(&programs.join("reader")) - frame;
         println!("| code, {target}: all there is | {all} bytes | aim {} |", CODE_AIM.0);
         println!("| code, {target}: without transfers, cursors, base devices | {whole} bytes | |");
-        println!("| code, {target}: mount and read only | {reader} bytes | aim {} |", CODE_AIM.1);
+        println!("| code, {target}: mount and read only, the small reader | {reader} bytes | aim {} |", CODE_AIM.1);
         told_in_readme("code: all there is", target, all);
         told_in_readme("code: without transfers, cursors and base devices", target, whole);
-        told_in_readme("code: mount and read only", target, reader);
+        told_in_readme("code: mount and read only, the small reader", target, reader);
         let within = all <= all_limit && whole <= whole_limit && reader <= reader_limit;
         assert!(within, "{target}: {all}, {whole} and {reader} bytes");
         assert!(all > whole && whole > reader && reader > 1024, "{target}: nothing was linked");
@@ -163,6 +170,32 @@ fn stack_and_memory_are_within_their_limits() {
         told_in_readme("memory beside the workspace (the pool itself; no statics)", machine.target, pool);
         assert!(stack <= STACK, "{}: {stack} bytes of stack", machine.name);
         assert!(pool <= MEMORY, "{}: the pool has {pool} bytes", machine.name);
+    }
+}
+
+#[test]
+fn a_boot_loader_reads_what_a_life_has_left_with_little() {
+    for machine in MACHINES.iter().filter(|machine| machine.measures_stack()) {
+        if machine.is_missing() {
+            continue;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let disk = directory.path().join("disk.img");
+        fs::write(&disk, vec![0; DISK as usize]).unwrap();
+        machine.run(directory.path(), false);
+        let left = fs::read(&disk).unwrap();
+        let said = machine.run_program(&machine.program_of("boot"), directory.path(), true);
+        assert!(said.contains("Read"), "{}: {said}", machine.name);
+        let (stack, reader) = (after(&said, "stack: "), after(&said, "reader: "));
+        println!("| stack, {}: the small reader, with its driver | {stack} bytes | aim {STACK_AIM} |", machine.name);
+        told_in_readme("peak stack of the small reader, its driver in it", machine.target, stack);
+        told_in_readme("memory of the small reader beside its workspace", machine.target, reader);
+        assert!(stack > 500 && stack <= READER.0, "{}: {stack} bytes of stack", machine.name);
+        assert!(reader <= READER.1, "{}: the reader has {reader} bytes", machine.name);
+        assert!(fs::read(&disk).unwrap() == left, "{}: it has written", machine.name);
+        // One flush, when it mounts; no write.
+        let log = crate::record::read(&directory.path().join("writes.log"));
+        assert!(matches!(&*log, [crate::record::Entry::Flush]), "{}: {log:?}", machine.name);
     }
 }
 

@@ -200,8 +200,13 @@ impl Machine {
 
     /// Its firmware.
     pub fn program(&self) -> PathBuf {
-        let name = if self.is_slow() { "life.efi" } else { "life" };
-        build(self.package, self.target, &["--bin", "life"]).join(name)
+        self.program_of("life")
+    }
+
+    /// Another program of its firmware.
+    pub fn program_of(&self, name: &str) -> PathBuf {
+        let file = if self.is_slow() { format!("{name}.efi") } else { name.to_owned() };
+        build(self.package, self.target, &["--bin", name]).join(file)
     }
 
     /// Runs the firmware with `disk.img` of this directory as its disk; what it says. With `record` its writes are recorded in

@@ -5,7 +5,7 @@
 use super::*;
 
 use crate::device::asynch::BlockDevice;
-use crate::mount::asynch::read_superblocks;
+use crate::newest::asynch::read_superblocks;
 use crate::pool::asynch::Result;
 use crate::store::asynch::Store;
 

@@ -125,10 +125,7 @@ impl<D: BlockDevice> Store<'_, D> {
 
     /// The block can be something that an entry points to.
     pub(crate) fn check_pointer(&mut self, what: Object, block: u64) -> Outcome<()> {
-        if block >= self.layout.total || self.layout.is_fixed(block) {
-            return Err(self.damaged(what, block));
-        }
-        Ok(())
+        if self.layout.is_usable(block) { Ok(()) } else { Err(self.damaged(what, block)) }
     }
 
     /// The slot with the block that a catalog or map entry points to.

@@ -32,14 +32,18 @@ pub struct Record {
 impl Record {
     /// Bytes of a record.
     pub const SIZE: usize = 32;
+    /// Where its address is.
+    pub(crate) const ADDRESS: usize = 16;
+    /// Where its layer is.
+    pub(crate) const LAYER: usize = 24;
 
     /// The record at `offset`.
     pub fn decode(bytes: &[u8], offset: usize) -> Self {
         let bytes = &array::<{ Self::SIZE }>(bytes, offset);
         Self {
             entry: Entry::decode(bytes, 0),
-            address: u64_at(bytes, 16),
-            layer: u32_at(bytes, 24),
+            address: u64_at(bytes, Self::ADDRESS),
+            layer: u32_at(bytes, Self::LAYER),
             crc: u32_at(bytes, 28),
         }
     }
@@ -48,8 +52,8 @@ impl Record {
     pub fn encode(&self, bytes: &mut [u8], offset: usize) {
         let record = &mut [0; Self::SIZE];
         self.entry.encode(record, 0);
-        put_u64(record, 16, self.address);
-        put_u32(record, 24, self.layer);
+        put_u64(record, Self::ADDRESS, self.address);
+        put_u32(record, Self::LAYER, self.layer);
         put_u32(record, 28, self.crc);
         put_array(bytes, offset, record);
     }

@@ -73,7 +73,12 @@ impl Layout {
         if group == 0 {
             return GROUP_START + self.journal_blocks + 2 * u64::from(self.max_levels() + 1);
         }
-        2 * (1 + u64::from((group.trailing_zeros() / self.fan_shift().max(1)).min(self.max_levels())))
+        // Counted up to: there are few, and a small machine divides by a function of four hundred bytes.
+        let mut levels = 0;
+        while levels < self.max_levels() && group.trailing_zeros() >= (levels + 1) * self.fan_shift() {
+            levels += 1;
+        }
+        2 * (1 + u64::from(levels))
     }
 
     /// Fixed blocks in the first `groups` groups.
@@ -92,6 +97,12 @@ impl Layout {
         let within = block - (group << self.group_shift());
         // Asked for every pointer that is followed: most lie behind what any group can have.
         within < GROUP_START + self.journal_blocks + 2 * (MOST_LEVELS + 1) && within < self.fixed_in_group(group)
+    }
+
+    /// The block can be one that an entry points to.
+    #[inline]
+    pub fn is_usable(&self, block: u64) -> bool {
+        block < self.total && !self.is_fixed(block)
     }
 
     /// Where a version of the node of the space map lies.
@@ -129,8 +140,11 @@ impl Layout {
 
 /// Levels of this fan-out that lead from blocks of two to the power of `shift` to all that can be addressed.
 fn levels_above(shift: u32, fan_shift: u32) -> u32 {
-    let fan_shift = fan_shift.max(1);
-    (48 + fan_shift - 1).saturating_sub(shift) / fan_shift
+    let mut levels = 0;
+    while levels < 48 && shift + levels * fan_shift < 48 {
+        levels += 1;
+    }
+    levels
 }
 
 /// Levels of nodes that any map of this fan-out can have.

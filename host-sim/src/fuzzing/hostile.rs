@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use cowl::{Attributes, Error, LayerId, LayerInfo, Pool, SnapshotOf};
+use cowl::{Attributes, Error, LayerId, LayerInfo, Pool, Reader, SnapshotOf};
 
 use super::{
     flat::FlatDisk,
@@ -26,9 +26,16 @@ pub fn hostile_image(data: &[u8]) {
         edit(&sample, &mut input);
     }
     let mut workspace = vec![0; sample.workspace];
+    let mut beside = workspace.clone();
     let mut story = Vec::new();
     while input.goes_on() {
+        let reader = Reader::mount(sample.disk.clone(), &mut beside, sample.checksum);
         let Ok(mut pool) = open(&sample.disk, &mut workspace, sample.checksum) else { return };
+        if let Ok(reader) = reader {
+            compare(&mut pool, reader);
+        }
+        let calls = sample.disk.take_calls();
+        assert!(calls < CALLS, "the reader and the pool made {calls} device calls");
         sample.disk.take_calls();
         let mut mounted = true;
         while mounted && input.goes_on() {
@@ -39,6 +46,22 @@ pub fn hostile_image(data: &[u8]) {
             let _ = one(&mut pool, verb, &mut input);
             let calls = sample.disk.take_calls();
             assert!(calls < CALLS, "the last of the verbs {story:?} made {calls} device calls");
+        }
+    }
+}
+
+/// What the pool and the small reader both can read is the same.
+fn compare(pool: &mut Pool<'_, FlatDisk>, mut reader: Reader<'_, FlatDisk>) {
+    for name in ["volume", "first", "other"] {
+        let (Ok(image), Ok(info)) = (reader.find(name), pool.find(name)) else { continue };
+        assert_eq!(image.map(|image| (image.id(), image.sectors())), info.map(|info| (info.id, info.sectors)));
+        let Some(image) = image else { continue };
+        let _ = reader.attachment(&image, "blob");
+        for sector in [0, 7, 32, 66] {
+            let (mut one, mut other) = ([1; 2048], [2; 2048]);
+            if reader.read(&image, sector, &mut one).is_ok() && pool.read(image.id(), sector, &mut other).is_ok() {
+                assert!(one == other, "sector {sector} of {name}");
+            }
         }
     }
 }

@@ -37,4 +37,4 @@ pub use random::Rng;
 pub use run::{Failure, Tally, crash_history, random_history, run_history};
 pub use trace::{Asked, Line, Region, Traced, is_commit};
 pub(crate) use verdict::text;
-pub use verdict::{leaves_nothing, recovered, sound, works_on};
+pub use verdict::{all_alike, leaves_nothing, reads_alike, recovered, sound, works_on};

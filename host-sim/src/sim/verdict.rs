@@ -1,6 +1,6 @@
 //! What is asked of every pool that is judged, whatever has happened to it before.
 
-use cowl::{BlockDevice, Error, Finding, LayerId, Merge, Pool};
+use cowl::{BlockDevice, Error, Finding, LayerId, Merge, Pool, Reader};
 
 use super::{
     disk::{Call, SimDisk},
@@ -29,6 +29,40 @@ pub fn sound<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
     if findings.is_empty() { Ok(()) } else { Err(format!("check: {findings:?}")) }
 }
 
+/// The small reader finds on a device what a mount has shown; nothing is said of pools on a base, which it does not read.
+///
+/// # Errors
+/// It does not.
+pub fn reads_alike<D: BlockDevice>(device: D, workspace: &mut [u8], seen: &Found) -> Result<(), String> {
+    let mut reader = Reader::mount(device, workspace, crate::crc32c).map_err(text("mount of the reader"))?;
+    all_alike(&mut reader, seen)
+}
+
+/// The same of a reader that has been mounted.
+///
+/// # Errors
+/// It shows something else.
+pub fn all_alike<D: BlockDevice>(reader: &mut Reader<'_, D>, seen: &Found) -> Result<(), String> {
+    let mut again = Vec::new();
+    for (id, (name, bytes)) in seen {
+        let image = reader.find(name).map_err(text("search of the reader"))?;
+        let image = image.filter(|image| image.id() == LayerId(*id));
+        let image = image.ok_or_else(|| format!("the reader does not find layer {id}, {name}"))?;
+        again.resize(bytes.len(), 0xaa);
+        reader.read(&image, 0, &mut again).map_err(text("the reader's read"))?;
+        if again != *bytes {
+            return Err(format!("the reader shows something else of layer {id}, {name}"));
+        }
+        if reader.read(&image, image.sectors(), &mut vec![0; 512]).is_ok() {
+            return Err(format!("the reader reads on behind the end of layer {id}, {name}"));
+        }
+    }
+    match reader.find("nobody").map_err(text("search of the reader"))? {
+        None => Ok(()),
+        Some(image) => Err(format!("the reader finds what is not there: {image:?}")),
+    }
+}
+
 /// What a pool shows that is mounted after a power cut; mounting and reading it costs one flush and no write.
 ///
 /// # Errors
@@ -37,8 +71,14 @@ pub fn recovered(disk: &SimDisk, workspace: &mut [u8]) -> Result<Found, String> 
     disk.take_calls();
     let mut pool = mount(disk.clone(), workspace).map_err(text("mount after a cut"))?;
     let seen = found(&mut pool).map_err(text("read after a cut"))?;
+    drop(pool);
+    reads_alike(disk.clone(), workspace, &seen)?;
     let calls = disk.take_calls();
-    if calls == [Call::Flush] { Ok(seen) } else { Err(format!("a mount that is not one flush: {calls:?}")) }
+    if calls == [Call::Flush, Call::Flush] {
+        Ok(seen)
+    } else {
+        Err(format!("mounts that are not one flush: {calls:?}"))
+    }
 }
 
 /// The pool works, and goes on showing what it has shown.

@@ -57,6 +57,9 @@ impl Calls<'_> {
                 "question" => "WhatIf",
                 "walk" => "Walk",
                 "run" => "Checking",
+                "reader" => "Reader",
+                "medium" => "Medium",
+                "view" => "SuperblockView",
                 _ => return None,
             };
             Some(name.to_owned())

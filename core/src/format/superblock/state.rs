@@ -49,6 +49,7 @@ impl State {
     /// What the fields of a superblock say.
     pub fn take(bytes: &[u8; Superblock::FIELDS]) -> Self {
         let view = SuperblockView(bytes);
+        let (layers, deleted, staged) = view.counts();
         let mode = match u8_at(bytes, 156) {
             0 => MergeMode::None,
             1 => MergeMode::Merge,
@@ -57,21 +58,21 @@ impl State {
         Self {
             generation: view.generation(),
             total: view.total(),
-            epoch: u32_at(bytes, 72),
-            next_layer: u32_at(bytes, 76),
+            epoch: view.epoch(),
+            next_layer: view.next_layer(),
             space: view.space(),
-            catalog: Entry::decode(bytes, 96),
-            catalog_height: u8_at(bytes, 112),
-            max_height: u8_at(bytes, 114),
+            catalog: view.catalog(),
+            catalog_height: view.catalog_height(),
+            max_height: view.max_height(),
             free: view.free(),
             guaranteed: view.guaranteed(),
             reclaimable: view.reclaimable(),
-            cursor: u64_at(bytes, 144),
+            cursor: view.cursor(),
             merge: MergeState { layer: u32_at(bytes, 152), mode, front: u64_at(bytes, 160), limit: u32_at(bytes, 168) },
             hint: u32_at(bytes, 176),
-            layers: u32_at(bytes, 180),
-            deleted: u32_at(bytes, 184),
-            staged: u32_at(bytes, 188),
+            layers,
+            deleted,
+            staged,
         }
     }
 

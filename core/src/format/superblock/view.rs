@@ -3,7 +3,7 @@
 use super::{BaseIdentity, State, Superblock};
 use crate::{
     bytes::{array, u8_at, u16_at, u32_at, u64_at},
-    format::{Layout, SpaceEntry},
+    format::{Entry, Layout, SpaceEntry},
 };
 
 /// The fields of a superblock as they lie on the device: to look at a few, without a copy of all of them.
@@ -71,9 +71,44 @@ impl SuperblockView<'_> {
         u32_at(self.0, 68)
     }
 
+    /// The epoch in which entries are being written.
+    pub fn epoch(self) -> u32 {
+        u32_at(self.0, 72)
+    }
+
+    /// The next layer's number.
+    pub fn next_layer(self) -> u32 {
+        u32_at(self.0, 76)
+    }
+
     /// Root of the space map.
     pub fn space(self) -> SpaceEntry {
         SpaceEntry::decode(self.0, 80)
+    }
+
+    /// Root of the catalog.
+    pub fn catalog(self) -> Entry {
+        Entry::decode(self.0, 96)
+    }
+
+    /// Levels of the catalog's nodes; 0 if the root is a page.
+    pub fn catalog_height(self) -> u8 {
+        u8_at(self.0, 112)
+    }
+
+    /// Height of the highest map.
+    pub fn max_height(self) -> u8 {
+        u8_at(self.0, 114)
+    }
+
+    /// Where allocation begins in this generation.
+    pub fn cursor(self) -> u64 {
+        u64_at(self.0, 144)
+    }
+
+    /// Layer records, deleted layers and staged attachments among them.
+    pub fn counts(self) -> (u32, u32, u32) {
+        (u32_at(self.0, 180), u32_at(self.0, 184), u32_at(self.0, 188))
     }
 
     /// Free blocks, the spares among them.

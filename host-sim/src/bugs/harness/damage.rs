@@ -3,7 +3,7 @@
 //! All volumes have checksums of their data, so whatever happens to one sector, a pool that is mounted at all answers every read
 //! with the truth or with an error. What may be lost without an error is only what the journal's last, unproven units hold.
 
-use cowl::{BlockDevice, Error, Finding, FormatOptions, LayerFlags, LayerId, Pool};
+use cowl::{BlockDevice, Error, Finding, FormatOptions, LayerFlags, LayerId, Pool, Reader};
 
 use super::{Clock, text};
 use crate::sim::{Config, Failed, Found, Op, Rng, Sector, SimDisk, apply, found, mount, random_op, sound, start};
@@ -123,10 +123,26 @@ fn flipped(reference: &Reference, places: &[usize], byte: usize) -> Result<(), S
     Ok(())
 }
 
+/// The small reader shows the truth or errors.
+fn truthful_reader(disk: SimDisk, workspace: &mut [u8], shown: &Found) -> Result<(), String> {
+    let Ok(mut reader) = Reader::mount(disk, workspace, crate::crc32c) else { return Ok(()) };
+    for (id, (name, bytes)) in shown {
+        let Ok(image) = reader.find(name) else { continue };
+        let image = image.ok_or_else(|| format!("the reader does not find layer {id}, {name}"))?;
+        let mut seen = vec![0; bytes.len()];
+        if reader.read(&image, 0, &mut seen).is_ok() && seen != *bytes {
+            return Err(format!("the reader shows something else of layer {id}, {name}"));
+        }
+    }
+    Ok(())
+}
+
 /// The image shows the truth or errors, and nothing that is done with it panics.
 fn truthful(sectors: Vec<Sector>, at: usize, shown: &Found) -> Result<(), String> {
     let mut workspace = SHAPE.workspace();
-    let Ok(mut pool) = mount(SimDisk::from_sectors(SIZE, sectors), &mut workspace) else { return Ok(()) };
+    let disk = SimDisk::from_sectors(SIZE, sectors);
+    truthful_reader(disk.clone(), &mut workspace, shown)?;
+    let Ok(mut pool) = mount(disk, &mut workspace) else { return Ok(()) };
     let mut listed = Vec::new();
     let mut after = None;
     let whole = loop {

@@ -25,13 +25,13 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/recover.rs": "if «unit.generation > self.sb.generation» {" => "false"
     }
     24 "M1" "the flush at mount is left out" {
-        "core/src/mount.rs": "if !geometry.read_only {\n            «device.flush().map_err(Error::Device)?;»" => ""
+        "core/src/newest.rs": "if !geometry.read_only {\n        «device.flush().map_err(Error::Device)?;»" => ""
     }
     25 "M2" "the oldest superblock is taken" {
-        "core/src/mount.rs": "map_or(Ordering::Less, |(newest, _)| «newest.cmp(&generation)»)" => "generation.cmp(&newest)"
+        "core/src/newest.rs": "map_or(Ordering::Less, |(newest, _)| «newest.cmp(&generation)»)" => "generation.cmp(&newest)"
     }
     26 "M2" "only the first copy of each superblock is read" {
-        "core/src/mount.rs": "if «newest.is_some_and(|(_, known)| known != shift) || slot == 0 && shift > 9» {" => "newest.is_some_and(|(_, known)| known != shift) || slot == 0 && shift > 9 || slot % 2 == 1"
+        "core/src/newest.rs": "if «newest.is_some_and(|(_, known)| known != shift) || slot == 0 && shift > 9» {" => "newest.is_some_and(|(_, known)| known != shift) || slot == 0 && shift > 9 || slot % 2 == 1"
     }
     27 "M3" "the sweep begins over blocks that the journal names" {
         "core/src/recover.rs": "self.window.rewind(«position», 0);" => "0"
@@ -56,5 +56,23 @@ pub(super) const BUGS: &[Bug] = bugs! {
     }
     34 "M7" "the pending table takes all the memory there is" {
         "core/src/mount.rs": "let table = «index(u64::from(sb.pending())) * PENDING_ITEM»;" => "(index(u64::from(sb.pending())) * PENDING_ITEM).max(workspace.len().saturating_sub(needed_for(sb) + 4096) / PENDING_ITEM * PENDING_ITEM)"
+    }
+    163 "O15" "the small reader does not look at the data of the unproven tail" {
+        "core/src/reader/journal.rs": "if «!proven» {" => "false"
+    }
+    164 "O15" "the small reader keeps the first of several records" {
+        "core/src/reader/journal.rs": "let place = «self.place_of(record.layer, record.address).unwrap_or(self.count)»;" => "self.count"
+    }
+    165 "O15" "the small reader takes a unit of an earlier generation" {
+        "core/src/reader/journal.rs": "if unit.uuid != view.uuid() || «unit.generation < view.generation()» {" => "false"
+    }
+    166 "O15" "the small reader takes the node in memory for the one of another tree" {
+        "core/src/reader.rs": "let known = height > 0 && root.is_block() && «self.leaf == leaf»;" => "self.leaf.0 != 0 && self.leaf.2 == leaf.2"
+    }
+    167 "O15" "the small reader does not verify what it reads" {
+        "core/src/reader.rs": "if «checked && (self.checksum)(0, held.bytes) != entry.crc» {" => "false"
+    }
+    168 "O15" "the small reader looks no further than the first page of the catalog" {
+        "core/src/reader.rs": "while id < «self.superblock().next_layer()» {" => "self.superblock().next_layer().min(4)"
     }
 };

@@ -1,21 +1,28 @@
 //! What is asked of every image after a power cut.
 
-use cowl::Pool;
+use cowl::{Pool, Reader};
 
 use super::{disk::CrashDisk, play::tagged};
 use crate::sim::{
     disk::Call,
     history::{Op, apply, found, mount},
-    model::{Model, Outcome},
-    verdict::sound,
+    model::{Found, Model, Outcome},
+    verdict::{all_alike, sound},
 };
 
 /// Compares without deciding what sectors of data became: everything that they may hold must be allowed.
-fn undecided(pool: &mut Pool<'_, CrashDisk>, disk: &CrashDisk, model: &Model, sector_size: usize) -> Option<Outcome> {
+fn undecided(
+    pool: &mut Pool<'_, CrashDisk>,
+    disk: &CrashDisk,
+    model: &Model,
+    sector_size: usize,
+) -> Option<(Found, Outcome)> {
     disk.stand_in(true);
     let seen = found(pool);
     disk.stand_in(false);
-    model.compare_undecided(&seen.ok()?, sector_size, &|bytes| disk.ways(bytes)).ok()
+    let seen = seen.ok()?;
+    let outcome = model.compare_undecided(&seen, sector_size, &|bytes| disk.ways(bytes)).ok()?;
+    Some((seen, outcome))
 }
 
 /// A promise of the oracle, by its number in the documentation of [`super`].
@@ -39,13 +46,15 @@ fn broken<E: std::fmt::Debug>(promise: Promise, what: &str) -> impl Fn(E) -> Bro
 pub struct Bench {
     /// The pool's workspace.
     pub workspace: Vec<u8>,
+    /// The small reader's.
+    beside: Vec<u8>,
     sector_size: usize,
 }
 
 impl Bench {
     /// For pools that need so large a workspace.
     pub fn new(workspace: Vec<u8>, sector_size: usize) -> Self {
-        Self { workspace, sector_size }
+        Self { beside: vec![0; workspace.len()], workspace, sector_size }
     }
 
     /// Mounts the image and compares everything with what the model allows.
@@ -61,7 +70,8 @@ impl Bench {
             return Err(Broken { promise: "O8", what: format!("the mount is more than one flush: {calls:?}") });
         }
         let whole = (!follows).then(|| undecided(&mut pool, disk, model, self.sector_size)).flatten();
-        let outcome = if let Some(outcome) = whole {
+        let outcome = if let Some((seen, outcome)) = whole {
+            reader(&mut self.beside, disk, &seen, true)?;
             outcome
         } else {
             // Not all that a sector may hold is allowed in the same state: look at each for itself.
@@ -69,7 +79,10 @@ impl Bench {
             pool = mount(disk.clone(), &mut self.workspace).map_err(broken("O12", "it does not mount again"))?;
             disk.calls();
             let seen = found(&mut pool).map_err(broken("O1", "it cannot be read"))?;
-            model.adopt(&seen, self.sector_size).map_err(|what| Broken { promise: "O1 to O6", what })?
+            let outcome = model.adopt(&seen, self.sector_size);
+            let outcome = outcome.map_err(|what| Broken { promise: "O1 to O6", what })?;
+            reader(&mut self.beside, disk, &seen, false)?;
+            outcome
         };
         let calls = disk.calls();
         if !calls.is_empty() {
@@ -105,6 +118,20 @@ impl Bench {
         }
         check(&mut pool)
     }
+}
+
+/// The small reader shows what the pool showed. Sectors of data that nobody has decided may be left so.
+fn reader(beside: &mut [u8], disk: &CrashDisk, seen: &Found, undecided: bool) -> Result<(), Broken> {
+    let mut reader =
+        Reader::mount(disk.clone(), beside, crate::crc32c).map_err(broken("O15", "the reader does not mount it"))?;
+    let calls = disk.calls();
+    if calls != [Call::Flush] {
+        return Err(Broken { promise: "O8", what: format!("the reader's mount is more than one flush: {calls:?}") });
+    }
+    disk.stand_in(undecided);
+    let alike = all_alike(&mut reader, seen);
+    disk.stand_in(false);
+    alike.map_err(|what| Broken { promise: "O15", what })
 }
 
 fn check(pool: &mut Pool<'_, CrashDisk>) -> Result<(), Broken> {

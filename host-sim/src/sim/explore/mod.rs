@@ -23,6 +23,7 @@
 //! | O12 | the pool works after any crash |
 //! | O13 | the running pool shows what a fresh mount shows |
 //! | O14 | an operation takes effect at one device write |
+//! | O15 | [`cowl::Reader`] shows what a mount shows |
 
 mod choices;
 mod commit_point;

@@ -7,7 +7,7 @@ use core::ptr::addr_of_mut;
 
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use cortex_m_rt::entry;
-use cowl::{Attributes, Error, FormatOptions, LayerFlags, Merge, MountOptions, OutOfRange, Pool, RamDisk};
+use cowl::{Attributes, Error, FormatOptions, LayerFlags, Merge, MountOptions, OutOfRange, Pool, RamDisk, Reader};
 use semihosting::{eprintln, process};
 
 #[cfg(feature = "defmt")]
@@ -75,5 +75,9 @@ fn measure() -> Result<(), Error<OutOfRange>> {
         pool.write(volume, at, &bytes)?;
         pool.flush()?;
     }
-    counted("mount, six units in the journal", || Pool::mount(&mut disk, memory, &MountOptions::default()).map(drop))
+    counted("mount, six units in the journal", || Pool::mount(&mut disk, memory, &MountOptions::default()).map(drop))?;
+    let mut reader = counted("small reader, mount", || Reader::mount(&mut disk, memory, cowl::crc32c))?;
+    let Some(image) = counted("small reader, find", || reader.find("volume"))? else { return Err(Error::NotAPool) };
+    reader.read(&image, 8, &mut sector)?;
+    counted("small reader, read", || reader.read(&image, 9, &mut sector))
 }

@@ -6,12 +6,15 @@
 //! - a pool with a volume [`HANDED`]: a host has made it; the machine works on it as [`VISIT`] says;
 //! - any other pool: the power was cut. The machine checks it, finishes merging, and leaves a volume [`MARK`] behind.
 //!
+//! In the end it reads what it has left as a boot loader would, with the small reader.
+//!
 //! Nothing depends on the machine: neither a clock nor randomness nor the width of a pointer. The same disk and the same
 //! [`WORKSPACE`] give the same device writes everywhere, which is what the tests on the host compare. Whoever wants to know
 //! what happens when hands in a [`Witness`].
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod boot;
 mod perform;
 mod script;
 pub mod update;
@@ -55,11 +58,23 @@ pub fn run<D: BlockDevice, W: Witness>(
     buffer: &mut [u8; BUFFER],
     witness: &mut W,
 ) -> Result<Done, Fault<D::Error>> {
-    match task(device, workspace)? {
-        Done::Lived => play(device, workspace, buffer, witness, LIFE).map(|()| Done::Lived),
-        Done::Visited => play(device, workspace, buffer, witness, VISIT).map(|()| Done::Visited),
-        Done::Recovered => recover(device, workspace, buffer, witness).map(|()| Done::Recovered),
-    }
+    let done = task(device, workspace)?;
+    let left = match done {
+        Done::Lived => {
+            play(device, workspace, buffer, witness, LIFE)?;
+            boot::LIVED
+        }
+        Done::Visited => {
+            play(device, workspace, buffer, witness, VISIT)?;
+            boot::VISITED
+        }
+        Done::Recovered => {
+            recover(device, workspace, buffer, witness)?;
+            boot::RECOVERED
+        }
+    };
+    boot::look(device, workspace, buffer, left)?;
+    Ok(done)
 }
 
 /// What is to be done; if there is no pool yet it is made.

@@ -377,7 +377,7 @@ fn made(id: LayerId) -> Outcome {
 }
 
 /// So many sectors of the buffer, filled with a number.
-fn filled(buffer: &mut [u8; BUFFER], sectors: u64, tag: u64) -> &mut [u8] {
+pub(crate) fn filled(buffer: &mut [u8; BUFFER], sectors: u64, tag: u64) -> &mut [u8] {
     let length = usize::try_from(sectors).map_or(BUFFER, |sectors| sectors * SECTOR).min(BUFFER);
     let (bytes, _) = buffer.split_at_mut(length);
     bytes.chunks_mut(8).for_each(|word| word.copy_from_slice(&tag.to_le_bytes()));

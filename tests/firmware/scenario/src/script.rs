@@ -95,7 +95,7 @@ pub enum Outcome {
     Full,
 }
 
-const fn piece(layer: &'static str, sector: u64, count: u64, tag: u64) -> Piece {
+pub(crate) const fn piece(layer: &'static str, sector: u64, count: u64, tag: u64) -> Piece {
     Piece { layer, sector, count, tag }
 }
 

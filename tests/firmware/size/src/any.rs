@@ -9,7 +9,7 @@ use core::ptr::addr_of_mut;
 
 use cowl::{
     Attributes, BlockDevice, Error, FormatOptions, Geometry, LayerFlags, LayerId, Limits, MountOptions, Name,
-    Partition, Pool, RamDisk, SnapshotOf, workspace_size,
+    Partition, Pool, RamDisk, Reader, SnapshotOf, reader_workspace_size, workspace_size,
 };
 use embedded_io::{Read, Seek, SeekFrom, Write};
 use port::{Failed, Port, input, output};
@@ -212,6 +212,19 @@ fn devices(bytes: &mut [u8]) {
     }
 }
 
+fn small_reader(workspace: &mut [u8], checksum: cowl::Checksum, texts: &[u8], bytes: &mut [u8]) -> Result<()> {
+    show(reader_workspace_size(input(), input()) as u64);
+    let mut reader = Reader::mount(Device, workspace, checksum)?;
+    while let Some(image) = reader.find(text(texts))? {
+        show(image.sectors() + image.length() + u64::from(image.id().0));
+        let Some(attached) = reader.attachment(&image, text(texts))? else { continue };
+        let image = if coin() { image } else { attached };
+        let bytes = bytes.get_mut(input() as usize..input() as usize).unwrap_or(&mut []);
+        reader.read(&image, wide(), bytes)?;
+    }
+    reader.into_device().flush().map_err(Error::Device)
+}
+
 fn run() -> Result<()> {
     // SAFETY: taken once.
     let (buffer, workspace) = unsafe { (&mut *addr_of_mut!(BUFFER), &mut *addr_of_mut!(WORKSPACE)) };
@@ -227,6 +240,7 @@ fn run() -> Result<()> {
     let checksum = if coin() { sum } else { cowl::crc32c };
     options.checksum = checksum;
     if coin() {
+        small_reader(workspace, checksum, texts, bytes)?;
         Pool::format(Device, workspace, &options)?;
         Pool::format_on_base(Device, Device, workspace, &options)?;
         Pool::mount(Device, workspace, &MountOptions { read_only: coin(), checksum })?.abandon();

@@ -6,7 +6,7 @@ mod port;
 
 use core::ptr::addr_of_mut;
 
-use cowl::{Error, LayerId, MountOptions, Pool};
+use cowl::{Error, LayerId, Reader, crc32c};
 use port::{Failed, Port, input, output};
 
 static mut BUFFER: [u8; 512] = [0; 512];
@@ -15,12 +15,10 @@ static mut WORKSPACE: [u8; 8192] = [0; 8192];
 fn run() -> Result<(), Error<Failed>> {
     // SAFETY: taken once.
     let (buffer, workspace) = unsafe { (&mut *addr_of_mut!(BUFFER), &mut *addr_of_mut!(WORKSPACE)) };
-    let options = MountOptions { read_only: true, ..MountOptions::default() };
-    let mut pool = Pool::mount(Port, workspace, &options)?;
-    let found = pool.find("image")?;
-    let id = found.map_or(LayerId(0), |info| info.id);
+    let mut pool = Reader::mount(Port, workspace, crc32c)?;
+    let image = pool.find("image")?.ok_or(Error::NoSuchLayer(LayerId(0)))?;
     loop {
-        pool.read(id, u64::from(input()), buffer)?;
+        pool.read(&image, u64::from(input()), buffer)?;
         output(u32::from(buffer[0]));
     }
 }

@@ -125,7 +125,7 @@ impl Report for Explored {
         };
         writeln!(out, "images      {} exact, {part}", style.bold(self.images_exact))?;
         writeln!(out, "            {} sampled beyond that", self.images_sampled)?;
-        writeln!(out, "runs        {} recoveries, each judged by O1 to O14", self.runs)?;
+        writeln!(out, "runs        {} recoveries, each judged by O1 to O15", self.runs)?;
         writeln!(
             out,
             "time        {:.1} s, {:.0} images/s, {:.0} recoveries/s and core",
