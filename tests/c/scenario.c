@@ -266,8 +266,35 @@ static int mount_again(const cowl_device *device, void *memory, size_t size) {
     return 0;
 }
 
+/* What a boot loader would do. */
+static int read_small(const cowl_device *device, void *memory, size_t size) {
+    size_t needed = cowl_reader_memory_size(SECTOR, 0, 4);
+    cowl_reader *reader;
+    cowl_error error;
+    cowl_image image;
+    unsigned char bytes[SECTOR];
+    EXPECT(needed > 0 && needed < 3000 && needed <= size);
+    EXPECT(cowl_reader_mount(device, memory, needed, &reader, &error) == COWL_STATUS_OK && reader != NULL);
+    EXPECT(cowl_reader_read(reader, 0, bytes, sizeof bytes) == COWL_STATUS_NO_SUCH_LAYER);
+    EXPECT(cowl_reader_open_attachment(reader, "config", NULL) == COWL_STATUS_NONE);
+    EXPECT(cowl_reader_open(reader, "root", &image) == COWL_STATUS_OK && image.id == root && image.sectors == 64);
+    EXPECT(cowl_reader_open(reader, "config", &image) == COWL_STATUS_NONE && image.id == root);
+    for (uint64_t sector = 0; sector < 64; sector++) {
+        EXPECT(cowl_reader_read(reader, sector, bytes, sizeof bytes) == COWL_STATUS_OK);
+        for (size_t i = 0; i < sizeof bytes; i++) {
+            EXPECT(bytes[i] == left_in(sector));
+        }
+    }
+    EXPECT(cowl_reader_read(reader, 64, bytes, sizeof bytes) == COWL_STATUS_OUT_OF_RANGE);
+    EXPECT(cowl_reader_last_error(reader, &error) == COWL_STATUS_OK && error.status == COWL_STATUS_OUT_OF_RANGE);
+    EXPECT(cowl_reader_open(reader, "before root", NULL) == COWL_STATUS_OK);
+    EXPECT(cowl_reader_open_attachment(reader, "config", &image) == COWL_STATUS_OK && image.length == 11);
+    EXPECT(cowl_reader_read(reader, 0, bytes, sizeof bytes) == COWL_STATUS_OK && bytes[11] == 0);
+    return 0;
+}
+
 int scenario(const cowl_device *device, void *memory, size_t size) {
     return format_and_mount(device, memory, size) || volumes() || snapshots() || overwrite_and_go_back() ||
            clone_ask_delete_merge() || holes() || transfers(device) || full() || check_and_list() ||
-           mount_again(device, memory, size);
+           mount_again(device, memory, size) || read_small(device, memory, size);
 }

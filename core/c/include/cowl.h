@@ -392,6 +392,11 @@ typedef struct cowl_pool cowl_pool;
 typedef struct cowl_question cowl_question;
 
 /**
+ * A pool that is only read, somewhere in the memory that was given to `cowl_reader_mount`.
+ */
+typedef struct cowl_reader cowl_reader;
+
+/**
  * A range of a layer of one kind.
  */
 typedef struct cowl_extent {
@@ -713,6 +718,24 @@ typedef struct cowl_error {
      */
     size_t reason_length;
 } cowl_error;
+
+/**
+ * A layer that has been opened.
+ */
+typedef struct cowl_image {
+    /**
+     * Its size in sectors.
+     */
+    uint64_t sectors;
+    /**
+     * The length of an attachment in bytes; 0 for other layers.
+     */
+    uint64_t length;
+    /**
+     * The layer's number.
+     */
+    uint32_t id;
+} cowl_image;
 
 /**
  * A range that is being read outside the pool. Give it back with `cowl_release`.
@@ -1233,6 +1256,51 @@ cowl_status cowl_abandon(struct cowl_pool *pool);
 cowl_status cowl_last_error(const struct cowl_pool *pool, struct cowl_error *error);
 
 /**
+ * Bytes of memory that `cowl_reader_mount` needs; 0 if the format allows no such pool. `pending` is what the pool was formatted with, 0: what
+ * `cowl_format` chooses; `alignment` what the device wants of its buffers, 0: nothing.
+ */
+size_t cowl_reader_memory_size(uint32_t block_size,
+                               uint32_t pending,
+                               uint32_t alignment);
+
+/**
+ * Opens the pool on the device, to read and no more, with a tenth of the code that a pool takes. The reader lies in the memory, and `*reader` leads
+ * to it for as long as the memory is left alone; there is nothing to end. NULL if this fails. A pool on a base device is refused. `error` may be NULL.
+ *
+ * Power loss: nothing is written, all is as before.
+ */
+cowl_status cowl_reader_mount(const struct cowl_device *device,
+                              void *memory,
+                              size_t size,
+                              struct cowl_reader **reader,
+                              struct cowl_error *error);
+
+/**
+ * Opens the volume or snapshot of this name: `cowl_reader_read` reads it from now on. `COWL_STATUS_NONE` if there is none; what was open stays so.
+ */
+cowl_status cowl_reader_open(struct cowl_reader *reader,
+                             const char *name,
+                             struct cowl_image *image);
+
+/**
+ * Opens the attachment of this name of the layer that is open, and reads that from now on. `COWL_STATUS_NONE` if there is none, or no layer is open;
+ * what was open stays so.
+ */
+cowl_status cowl_reader_open_attachment(struct cowl_reader *reader,
+                                        const char *name,
+                                        struct cowl_image *image);
+
+/**
+ * Reads whole sectors of the layer that is open; `COWL_STATUS_NO_SUCH_LAYER` if none is.
+ */
+cowl_status cowl_reader_read(struct cowl_reader *reader, uint64_t sector, void *buffer, size_t length);
+
+/**
+ * The numbers that belong to the last call on this reader that failed.
+ */
+cowl_status cowl_reader_last_error(const struct cowl_reader *reader, struct cowl_error *error);
+
+/**
  * A sentence about a status, for people; never NULL, and valid for ever.
  */
 const char *cowl_status_text(int32_t status);
@@ -1335,9 +1403,11 @@ cowl_status cowl_stats_of(struct cowl_pool *pool, struct cowl_stats *stats);
 cowl_status cowl_pool_info_of(struct cowl_pool *pool, struct cowl_pool_info *info);
 
 /**
- * Takes in a device that has grown; `blocks` gets the new number of blocks and may be NULL.
+ * Takes in a device that has grown; `blocks` gets the new number of blocks and may be NULL. `COWL_STATUS_DEVICE_TOO_SMALL` if the device turns out to
+ * have less than it says.
  */
-cowl_status cowl_grow(struct cowl_pool *pool, uint64_t *blocks);
+cowl_status cowl_grow(struct cowl_pool *pool,
+                      uint64_t *blocks);
 
 /**
  * Tells the device which blocks are free, from a block on, for about `budget` device operations. `COWL_STATUS_MORE`: `next` gets the block to

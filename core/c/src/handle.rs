@@ -1,7 +1,8 @@
-//! Where a pool lies in the caller's memory, and the gate that every call goes through.
+//! Where a pool, or the small reader of one, lies in the caller's memory, and the gate that every call goes through.
 //!
-//! A handle stands at the first aligned byte of the memory given to `cowl_mount`; behind it is the pool's workspace. Invariants:
-//! - `tag` is the handle's own address, disguised, exactly while a pool is mounted in it;
+//! A place stands at the first aligned byte of the memory given to `cowl_mount`; behind it is the pool's workspace. To the program it is a
+//! [`Handle`], of which it has a pointer and no more. Invariants:
+//! - `tag` is the place's own address, disguised, exactly while a pool is mounted in it;
 //! - `entered` is set exactly while a call works on the pool, so that a callback cannot get in a second time: whoever holds the
 //!   only reference to the pool is the call that set it. All other fields are touched through raw pointers.
 
@@ -20,34 +21,65 @@ use crate::{
 /// The pool of this interface: every device and every base of it is of one type.
 pub(crate) type Mounted = cowl::Pool<'static, Callbacks, Base>;
 
-const MOUNTED: usize = 0x5ec0_91b7;
+/// The small reader of this interface.
+pub(crate) type Reading = cowl::Reader<'static, Callbacks>;
 
 /// A mounted pool, somewhere in the memory that was given to `cowl_mount`.
-pub struct Handle {
+pub struct Handle([u8; 0]);
+
+/// A pool that is only read, somewhere in the memory that was given to `cowl_reader_mount`.
+pub struct ReaderHandle([u8; 0]);
+
+/// What a pointer of the program's stands for.
+pub(crate) trait Opaque: Sized {
+    /// What lies there.
+    type Inside;
+    /// Tells one kind of place from the other.
+    const MOUNTED: usize;
+}
+
+impl Opaque for Handle {
+    type Inside = Mounted;
+    const MOUNTED: usize = 0x5ec0_91b7;
+}
+
+impl Opaque for ReaderHandle {
+    /// The reader, and the layer that was opened last.
+    type Inside = (Reading, Option<cowl::Image>);
+    const MOUNTED: usize = 0x73ad_e45c;
+}
+
+/// Where that lies.
+struct Place<H: Opaque> {
     tag: usize,
     entered: bool,
     /// The caller's memory, from here to where the workspace ends.
     bytes: usize,
     last: Failure,
-    pool: MaybeUninit<Mounted>,
+    pool: MaybeUninit<H::Inside>,
 }
 
 /// Bytes of memory that a pool needs beside its workspace, wherever the memory begins.
-pub(crate) const OVERHEAD: usize = size_of::<Handle>() + align_of::<Handle>() - 1;
+pub(crate) const fn overhead<H: Opaque>() -> usize {
+    size_of::<Place<H>>() + align_of::<Place<H>>() - 1
+}
 
 /// The caller's memory, cut into the place of a handle and a workspace, all zeros.
 ///
 /// # Safety
 /// The rules of pointers; the memory is the pool's from here on.
-pub(crate) unsafe fn carve(memory: *mut c_void, size: usize) -> Result<(*mut Handle, &'static mut [u8]), Failure> {
+pub(crate) unsafe fn carve<H: Opaque>(
+    memory: *mut c_void,
+    size: usize,
+) -> Result<(*mut H, &'static mut [u8]), Failure> {
     memory::judge(memory.cast::<u8>(), size, "the memory")?;
     let start = memory.cast::<u8>();
-    let place = memory::align::<Handle>(start, size)?;
-    let before = place.addr() - start.addr() + size_of::<Handle>();
+    let place = memory::align::<Place<H>>(start, size)?;
+    let before = place.addr() - start.addr() + size_of::<Place<H>>();
     // SAFETY: `size` bytes are the caller's promise, and a handle fits in, as `align` says.
     unsafe {
         start.write_bytes(0, size);
-        Ok((place, slice::from_raw_parts_mut(start.add(before), size - before)))
+        Ok((place.cast(), slice::from_raw_parts_mut(start.add(before), size - before)))
     }
 }
 
@@ -55,48 +87,47 @@ pub(crate) unsafe fn carve(memory: *mut c_void, size: usize) -> Result<(*mut Han
 ///
 /// # Safety
 /// The place is from [`carve`], with a workspace of `workspace` bytes.
-pub(crate) unsafe fn install(place: *mut Handle, workspace: usize, pool: Mounted) {
-    let handle = Handle {
-        tag: place.addr() ^ MOUNTED,
+pub(crate) unsafe fn install<H: Opaque>(handle: *mut H, workspace: usize, pool: H::Inside) {
+    let place = Place::<H> {
+        tag: handle.addr() ^ H::MOUNTED,
         entered: false,
-        bytes: size_of::<Handle>() + workspace,
+        bytes: size_of::<Place<H>>() + workspace,
         last: Failure::new(Status::Ok),
         pool: MaybeUninit::new(pool),
     };
     // SAFETY: aligned, and inside the caller's memory.
-    unsafe { place.write(handle) };
+    unsafe { handle.cast::<Place<H>>().write(place) };
 }
 
-/// The handle can be looked at.
-fn visible(handle: *const Handle) -> bool {
-    !handle.is_null() && handle.is_aligned()
+/// The place that a pointer of the program's leads to, if that can be looked at.
+fn visible<H: Opaque>(handle: *const H) -> Option<*mut Place<H>> {
+    let place = handle.cast_mut().cast::<Place<H>>();
+    (!place.is_null() && place.is_aligned()).then_some(place)
 }
 
 /// Sets `entered`, if this is a mounted pool that nobody is in.
 ///
 /// # Safety
 /// The rules of pointers.
-unsafe fn begin(handle: *mut Handle) -> Result<(), Status> {
-    if !visible(handle) {
-        return Err(Status::BadPointer);
-    }
+unsafe fn begin<H: Opaque>(handle: *mut H) -> Result<*mut Place<H>, Status> {
+    let place = visible(handle).ok_or(Status::BadPointer)?;
     // SAFETY: the rules of pointers; single fields only, since a call further up may hold the pool.
     unsafe {
-        if (*handle).tag != handle.addr() ^ MOUNTED {
+        if (*place).tag != place.addr() ^ H::MOUNTED {
             return Err(Status::NotMounted);
         }
-        if (*handle).entered {
+        if (*place).entered {
             return Err(Status::Entered);
         }
-        (*handle).entered = true;
+        (*place).entered = true;
     }
-    Ok(())
+    Ok(place)
 }
 
 /// A call that is inside: the pool, and what else of the caller's it needs.
-pub(crate) struct Call<'c> {
-    pub(crate) pool: &'c mut Mounted,
-    pub(crate) handle: *const Handle,
+pub(crate) struct Call<'c, T = Mounted> {
+    pub(crate) pool: &'c mut T,
+    pub(crate) handle: *const c_void,
     bytes: usize,
 }
 
@@ -107,26 +138,30 @@ pub(crate) type Outcome = Result<Status, Failure>;
 ///
 /// # Safety
 /// The rules of pointers.
-pub(crate) unsafe fn enter(handle: *mut Handle, work: impl FnOnce(&mut Call<'_>) -> Outcome) -> Status {
+pub(crate) unsafe fn enter<H: Opaque>(
+    handle: *mut H,
+    work: impl FnOnce(&mut Call<'_, H::Inside>) -> Outcome,
+) -> Status {
     // SAFETY: handed on.
-    if let Err(status) = unsafe { begin(handle) } {
-        return status;
-    }
+    let place = match unsafe { begin(handle) } {
+        Ok(place) => place,
+        Err(status) => return status,
+    };
     // SAFETY: mounted, so the pool is there; `entered` was not set, so nobody else refers to it.
     let mut call =
-        unsafe { Call { pool: (*handle).pool.assume_init_mut(), handle: handle.cast_const(), bytes: (*handle).bytes } };
+        unsafe { Call { pool: (*place).pool.assume_init_mut(), handle: handle.cast(), bytes: (*place).bytes } };
     let outcome = work(&mut call);
     // SAFETY: as at the beginning.
-    unsafe { end(handle, outcome) }
+    unsafe { end(place, outcome) }
 }
 
-unsafe fn end(handle: *mut Handle, outcome: Outcome) -> Status {
+unsafe fn end<H: Opaque>(place: *mut Place<H>, outcome: Outcome) -> Status {
     let failure = outcome.map_or_else(|failure| failure, Failure::new);
     // SAFETY: `enter` looked at it before.
     unsafe {
-        (*handle).entered = false;
+        (*place).entered = false;
         if outcome.is_err() {
-            (*handle).last = failure;
+            (*place).last = failure;
         }
     }
     failure.status
@@ -142,17 +177,18 @@ pub(crate) unsafe fn leave(
     last: impl FnOnce(Mounted) -> Outcome,
 ) -> Status {
     // SAFETY: handed on.
-    if let Err(status) = unsafe { begin(handle) } {
-        return status;
-    }
+    let place = match unsafe { begin(handle) } {
+        Ok(place) => place,
+        Err(status) => return status,
+    };
     // SAFETY: as in `enter`. The pool is moved out, and the tag is gone before anybody could look for it again.
     unsafe {
-        if let Err(failure) = allowed((*handle).pool.assume_init_ref()) {
-            return end(handle, Err(failure));
+        if let Err(failure) = allowed((*place).pool.assume_init_ref()) {
+            return end(place, Err(failure));
         }
-        (*handle).tag = 0;
-        let outcome = last(ptr::read(&raw const (*handle).pool).assume_init());
-        end(handle, outcome)
+        (*place).tag = 0;
+        let outcome = last(ptr::read(&raw const (*place).pool).assume_init());
+        end(place, outcome)
     }
 }
 
@@ -160,15 +196,13 @@ pub(crate) unsafe fn leave(
 ///
 /// # Safety
 /// The rules of pointers.
-pub(crate) unsafe fn last(handle: *const Handle) -> Result<Failure, Failure> {
-    if !visible(handle) {
-        return Err(Failure::pointer("the pool"));
-    }
+pub(crate) unsafe fn last<H: Opaque>(handle: *const H) -> Result<Failure, Failure> {
+    let place = visible(handle).ok_or(Failure::pointer("the pool"))?;
     // SAFETY: the rules of pointers; a field that no call further up refers to.
-    Ok(unsafe { (*handle).last })
+    Ok(unsafe { (*place).last })
 }
 
-impl Call<'_> {
+impl<T> Call<'_, T> {
     /// The range lies outside the pool's own memory.
     fn outside(&self, start: *const c_void, length: usize) -> Result<(), Failure> {
         let (own, start) = (self.handle.addr(), start.addr());
@@ -180,12 +214,12 @@ impl Call<'_> {
 
     /// # Safety
     /// The rules of pointers; nobody writes to them while they are in use.
-    pub(crate) unsafe fn values<'a, T: Copy>(
+    pub(crate) unsafe fn values<'a, V: Copy>(
         &self,
-        pointer: *const T,
+        pointer: *const V,
         count: usize,
         what: &'static str,
-    ) -> Result<&'a [T], Failure> {
+    ) -> Result<&'a [V], Failure> {
         // SAFETY: handed on.
         let values = unsafe { memory::values(pointer, count, what)? };
         self.outside(values.as_ptr().cast(), size_of_val(values))?;
@@ -212,23 +246,23 @@ impl Call<'_> {
     }
 
     /// A structure of the caller's that is filled in or changed.
-    pub(crate) fn place<T>(&self, pointer: *const T, what: &'static str) -> Result<(), Failure> {
+    pub(crate) fn place<R>(&self, pointer: *const R, what: &'static str) -> Result<(), Failure> {
         memory::judge(pointer, 1, what)?;
-        self.outside(pointer.cast(), size_of::<T>())
+        self.outside(pointer.cast(), size_of::<R>())
     }
 
     /// # Safety
     /// The rules of pointers, until it is set.
-    pub(crate) unsafe fn out<T>(&self, pointer: *mut T) -> Result<Out<T>, Failure> {
+    pub(crate) unsafe fn out<R>(&self, pointer: *mut R) -> Result<Out<R>, Failure> {
         // SAFETY: handed on.
         let out = unsafe { Out::new(pointer)? };
-        self.outside(out.address(), size_of::<T>())?;
+        self.outside(out.address(), size_of::<R>())?;
         Ok(out)
     }
 
     /// # Safety
     /// The rules of pointers, until it is set.
-    pub(crate) unsafe fn out_or_null<T>(&self, pointer: *mut T) -> Result<Out<T>, Failure> {
+    pub(crate) unsafe fn out_or_null<R>(&self, pointer: *mut R) -> Result<Out<R>, Failure> {
         // SAFETY: handed on.
         if pointer.is_null() { unsafe { Out::or_null(pointer) } } else { unsafe { self.out(pointer) } }
     }

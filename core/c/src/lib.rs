@@ -7,7 +7,7 @@
 //! - `memory.rs`: pointers from outside, judged before they are used;
 //! - `types.rs`: the structures that go in and out;
 //! - `checksum.rs`: the checksum, which a program can bring itself;
-//! - `open.rs`, `layers.rs`, `data.rs`, `upkeep.rs`, `transfers.rs`, `view.rs`: the functions.
+//! - `open.rs`, `layers.rs`, `data.rs`, `upkeep.rs`, `transfers.rs`, `view.rs`, `reader.rs`: the functions.
 //!
 //! # The rules of pointers
 //!
@@ -44,6 +44,7 @@ mod handle;
 mod layers;
 mod memory;
 mod open;
+mod reader;
 mod status;
 mod transfers;
 mod types;
@@ -52,9 +53,10 @@ mod view;
 
 pub use data::*;
 pub use device::{Device, GEOMETRY_DISCARD, GEOMETRY_READ_ONLY, Geometry};
-pub use handle::Handle;
+pub use handle::{Handle, ReaderHandle};
 pub use layers::*;
 pub use open::*;
+pub use reader::*;
 pub use status::{Failure, Object, Status, cowl_status_text};
 pub use transfers::*;
 pub use types::*;

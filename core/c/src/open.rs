@@ -8,7 +8,7 @@ use crate::{
     ABI_VERSION,
     checksum::CHECKSUM,
     device::{Base, Callbacks, Device, DeviceFault},
-    handle::{self, Handle, Mounted, OVERHEAD, Outcome, carve, install, leave},
+    handle::{self, Handle, Mounted, Opaque, Outcome, carve, install, leave, overhead},
     memory::{Out, value},
     status::{Failure, Status},
 };
@@ -74,18 +74,18 @@ pub unsafe extern "C" fn cowl_memory_size(block_size: u32, limits: *const PoolLi
         pending: if limits.pending == 0 { usual.pending } else { limits.pending },
     };
     let skipped = usize::try_from(alignment - 1).unwrap_or(usize::MAX);
-    cowl::workspace_size(block_size, limits).saturating_add(OVERHEAD).saturating_add(skipped)
+    cowl::workspace_size(block_size, limits).saturating_add(overhead::<Handle>()).saturating_add(skipped)
 }
 
 /// Where the failure goes, if anybody wants it.
-fn report(outcome: Outcome, error: Out<Failure>) -> Status {
+pub(crate) fn report(outcome: Outcome, error: Out<Failure>) -> Status {
     let failure = outcome.map_or_else(|failure| failure, Failure::new);
     error.set(failure);
     failure.status
 }
 
 /// What is missing is said for the whole memory, not for the workspace in it.
-fn in_all(error: Error<DeviceFault>, memory: usize, workspace: usize) -> Failure {
+pub(crate) fn in_all(error: Error<DeviceFault>, memory: usize, workspace: usize) -> Failure {
     match error {
         Error::WorkspaceTooSmall { needed } => Failure::memory(needed.saturating_add(memory - workspace)),
         error => error.into(),
@@ -129,7 +129,7 @@ unsafe fn format(
 ) -> Outcome {
     // SAFETY: handed on.
     let (options, (device, base), (_, workspace)) =
-        unsafe { (value(options, "the options")?, devices(device, base)?, carve(memory, size)?) };
+        unsafe { (value(options, "the options")?, devices(device, base)?, carve::<Handle>(memory, size)?) };
     let usual = FormatOptions::new(options.block_size, options.uuid);
     let options = FormatOptions {
         pending: if options.pending == 0 { usual.pending } else { options.pending },
@@ -227,7 +227,14 @@ pub unsafe extern "C" fn cowl_abandon(pool: *mut Handle) -> Status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cowl_last_error(pool: *const Handle, error: *mut Failure) -> Status {
     // SAFETY: the rules of pointers.
-    match unsafe { (Out::new(error), handle::last(pool)) } {
+    unsafe { last_error(pool, error) }
+}
+
+/// # Safety
+/// The rules of pointers.
+pub(crate) unsafe fn last_error<H: Opaque>(handle: *const H, error: *mut Failure) -> Status {
+    // SAFETY: handed on.
+    match unsafe { (Out::new(error), handle::last(handle)) } {
         (Ok(out), Ok(failure)) => {
             out.set(failure);
             Status::Ok

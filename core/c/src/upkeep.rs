@@ -108,7 +108,8 @@ pub unsafe extern "C" fn cowl_pool_info_of(pool: *mut Handle, info: *mut PoolInf
     }
 }
 
-/// Takes in a device that has grown; `blocks` gets the new number of blocks and may be NULL.
+/// Takes in a device that has grown; `blocks` gets the new number of blocks and may be NULL. `COWL_STATUS_DEVICE_TOO_SMALL` if the device turns out to
+/// have less than it says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cowl_grow(pool: *mut Handle, blocks: *mut u64) -> Status {
     // SAFETY: the rules of pointers.

@@ -200,3 +200,60 @@ fn a_pool_lies_on_a_volume_of_another() {
         assert_eq!(cowl_abandon(above), Status::Ok);
     });
 }
+
+#[test]
+fn a_small_reader_reads_what_a_pool_has_left_and_has_a_gate_of_its_own() {
+    with_pool(|pool, disk| unsafe {
+        let (mut volume, mut snapshot, attributes, before) = (0, 0, named(c"v"), named(c"before"));
+        assert_eq!(cowl_create(pool, &raw const attributes, 8, 0, &raw mut volume), Status::Ok);
+        assert_eq!(cowl_write(pool, volume, 1, [7u8; 512].as_ptr().cast(), 512), Status::Ok);
+        assert_eq!(cowl_snapshot(pool, volume, &raw const before, &raw mut snapshot), Status::Ok);
+        assert_eq!(cowl_write(pool, volume, 1, [8u8; 512].as_ptr().cast(), 512), Status::Ok);
+        assert_eq!(cowl_flush(pool), Status::Ok);
+        assert_eq!(cowl_abandon(pool), Status::Ok);
+
+        let (device, size) = (device(disk), cowl_reader_memory_size(512, 0, 0));
+        let mut memory: Vec<MaybeUninit<u8>> = Vec::with_capacity(size);
+        let place = memory.as_mut_ptr().cast::<c_void>();
+        let (mut reader, mut error) = (ptr::null_mut(), MaybeUninit::uninit());
+        let mut mount = |size| {
+            let status = cowl_reader_mount(&raw const device, place, size, &raw mut reader, error.as_mut_ptr());
+            (status, reader, error.assume_init().needed)
+        };
+        let (status, none, needed) = mount(600);
+        assert!(status == Status::MemoryTooSmall && none.is_null() && needed > 600, "{status:?} {needed}");
+        let (status, reader, _) = mount(size);
+        assert_eq!(status, Status::Ok);
+        let mut image = MaybeUninit::uninit();
+        let mut bytes = [0u8; 512];
+        for (name, id, expected) in [(c"v", volume, 8), (c"before", snapshot, 7)] {
+            assert_eq!(cowl_reader_open(reader, name.as_ptr(), image.as_mut_ptr()), Status::Ok);
+            assert_eq!((image.assume_init().id, image.assume_init().sectors), (id, 8));
+            assert_eq!(cowl_reader_read(reader, 1, bytes.as_mut_ptr().cast(), 512), Status::Ok);
+            assert_eq!(bytes, [expected; 512]);
+        }
+        assert_eq!(cowl_reader_open(reader, c"nobody".as_ptr(), image.as_mut_ptr()), Status::None);
+        assert_eq!(cowl_reader_open_attachment(reader, c"v".as_ptr(), ptr::null_mut()), Status::None);
+        // Neither a pool, nor anything else, nor its own memory.
+        assert_eq!(cowl_flush(reader.cast()), Status::NotMounted);
+        assert_eq!(cowl_reader_read(reader, 1, reader.cast(), 512), Status::BadPointer);
+        assert_eq!(cowl_reader_read(ptr::null_mut(), 1, bytes.as_mut_ptr().cast(), 512), Status::BadPointer);
+        let mut failure = MaybeUninit::uninit();
+        assert_eq!(cowl_reader_last_error(reader, failure.as_mut_ptr()), Status::Ok);
+        assert_eq!(failure.assume_init().status, Status::BadPointer);
+        (*disk).enter = reader.cast();
+        assert_eq!(cowl_reader_read(reader, 0, bytes.as_mut_ptr().cast(), 512), Status::Ok);
+        assert_eq!((*disk).entered, Status::NotMounted, "what is in is no pool");
+        (*disk).enter = ptr::null_mut();
+    });
+}
+
+#[test]
+fn the_memory_of_a_small_reader_is_told_for_what_there_can_be() {
+    for (block_size, pending, alignment) in [(0, 0, 0), (600, 0, 0), (512, (1 << 20) + 1, 0), (512, 0, 1024)] {
+        assert_eq!(cowl_reader_memory_size(block_size, pending, alignment), 0);
+    }
+    let least = cowl_reader_memory_size(512, 2, 0);
+    assert!(least > 1024 && cowl_reader_memory_size(512, 3, 0) == least + 32, "{least}");
+    assert_eq!(cowl_reader_memory_size(4096, 2, 64), least + 2 * (4096 - 512) + 63);
+}
