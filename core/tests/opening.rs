@@ -5,7 +5,7 @@
 
 use cowl::{
     Attributes, BlockDevice, Error, FormatOptions, Geometry, LayerFlags, LayerId, Limits, MountOptions, Object, Pool,
-    crc32c, format::Superblock, workspace_size,
+    Reader, crc32c, format::Superblock, workspace_size,
 };
 
 const BLOCK: usize = 512;
@@ -63,10 +63,16 @@ impl Disk {
     fn mount(&self, read_only: bool) -> Result<u64, Error<u64>> {
         let mut memory = vec![0; 300_000];
         let options = MountOptions { read_only, ..MountOptions::default() };
-        Pool::mount(self.clone(), &mut memory[1..], &options).map(|pool| pool.info().generation)
+        let mounted = Pool::mount(self.clone(), &mut memory[1..], &options).map(|pool| pool.info().generation);
+        if read_only {
+            let small = Reader::mount(self.clone(), &mut memory[1..], crc32c);
+            assert_eq!(small.map(drop), mounted.map(drop), "the small reader");
+        }
+        mounted
     }
 
     fn refused(&self) -> bool {
+        self.mount(true).unwrap_err();
         matches!(self.mount(false), Err(Error::Corrupt { what: Object::Superblock, .. }))
     }
 

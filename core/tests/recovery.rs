@@ -6,7 +6,7 @@
 #![allow(clippy::redundant_closure_for_method_calls)]
 
 use cowl::{
-    Attributes, BlockDevice, Error, FormatOptions, Geometry, LayerFlags, LayerId, MountOptions, Pool, crc32c,
+    Attributes, BlockDevice, Error, FormatOptions, Geometry, LayerFlags, LayerId, MountOptions, Pool, Reader, crc32c,
     format::{Record, UNIT_HEADER, Unit},
 };
 
@@ -110,6 +110,21 @@ impl Disk {
 
     /// The first byte of each of the first sectors of the volume, as a new mount shows them.
     fn seen<const N: usize>(&self) -> Result<[u8; N], Error<()>> {
+        let seen = self.mounted();
+        assert_eq!(self.read_small(), seen, "the small reader");
+        seen
+    }
+
+    fn read_small<const N: usize>(&self) -> Result<[u8; N], Error<()>> {
+        let mut memory = memory();
+        let mut reader = Reader::mount(self.clone(), &mut memory, crc32c)?;
+        let image = reader.find("v")?.expect("the volume");
+        let mut bytes = vec![0; N * BLOCK];
+        reader.read(&image, 0, &mut bytes)?;
+        Ok(core::array::from_fn(|i| bytes[i * BLOCK]))
+    }
+
+    fn mounted<const N: usize>(&self) -> Result<[u8; N], Error<()>> {
         let mut memory = memory();
         let mut pool = Pool::mount(self.clone(), &mut memory, &MountOptions::default())?;
         let mut bytes = vec![0; N * BLOCK];
@@ -122,7 +137,10 @@ impl Disk {
 
     fn is_damaged(&self) -> bool {
         let mounted = Pool::mount(self.clone(), &mut memory(), &MountOptions::default()).map(drop);
-        matches!(mounted, Err(Error::Corrupt { .. }))
+        let small = Reader::mount(self.clone(), &mut memory(), crc32c).map(drop);
+        let is_damage = |mounted| matches!(mounted, Err(Error::Corrupt { .. }));
+        assert_eq!(is_damage(mounted), is_damage(small), "the small reader: {small:?}");
+        is_damage(mounted)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Nothing in the core is left to chance, so all that it does in long histories of every verb on pools of many shapes, with failing
 //! calls, power cuts and new mounts between, comes down to one number for each shape. A number that changes is no fault by itself: a
 //! change that is meant takes the new one. One that is not meant shows here first, however small it is: a block placed elsewhere, a
-//! read more, a record one byte off. Between all that a check must find nothing wrong.
+//! read more, a record one byte off. Between all that a check must find nothing wrong, and the small reader must show what the pool shows.
 
 // An interpreter takes minutes; `small_exploration.rs` is made for it.
 #![cfg(not(miri))]
@@ -40,7 +40,7 @@ fn come_down_to(numbers: &[u32], pools: &[(u64, Shape)]) {
 
 #[test]
 fn a_few_operations_on_a_small_pool() {
-    come_down_to(&[0x9ddc_3503], &[(1, Shape { operations: 40, ..SMALL })]);
+    come_down_to(&[0x6e5d_bb5a], &[(1, Shape { operations: 40, ..SMALL })]);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn pools_of_small_blocks_with_the_least_memory() {
     let groups = Shape { blocks: 4096 * 2 + 100, pending: 12, journal_units: 16, sectors: 1500, ..SMALL };
     let levels = Shape { blocks: 4096 * 33 + 50, sectors: 1 << 40, ..SMALL };
     come_down_to(
-        &[0xac6f_615d, 0x5922_2cbf, 0xef3b_96b8, 0x0692_48c7, 0x99e4_d9fa, 0xce47_ab12],
+        &[0xb11e_aa5f, 0xccdc_e719, 0x5c47_68f9, 0x32ef_89e0, 0x0b29_ee95, 0x9e0d_02cd],
         &[(2, SMALL), (3, SMALL), (4, groups), (5, groups), (6, levels), (7, levels)],
     );
 }
@@ -58,7 +58,7 @@ fn pools_that_are_always_nearly_full() {
     let tight = Shape { blocks: 150, sectors: 60, ..SMALL };
     let longer = Shape { blocks: 240, sectors: 150, pending: 6, journal_units: 5, ..SMALL };
     come_down_to(
-        &[0x2205_8607, 0x9860_5e79, 0x04c8_6db2, 0xd2ea_f620],
+        &[0x66b6_8a07, 0x7049_260b, 0x1daf_685f, 0xf08c_2b6d],
         &[(8, tight), (9, tight), (10, longer), (11, longer)],
     );
 }
@@ -70,7 +70,7 @@ fn pools_of_larger_blocks() {
     let wide = Shape { physical_size: 4096, sectors: 3000, ..LARGE };
     let native = Shape { sector_size: 4096, physical_size: 4096, sectors: 60, ..LARGE };
     come_down_to(
-        &[0x35a6_0f56, 0x3537_6d5b, 0x679a_ebb6, 0xb87c_c557, 0xb280_48df, 0x1abd_32b2],
+        &[0x712f_fd51, 0x202a_8bfd, 0x95d8_a3ac, 0x9f44_bfce, 0x614e_a273, 0xbe00_ff62],
         &[(12, medium), (13, medium), (14, narrow), (15, narrow), (16, wide), (17, native)],
     );
 }
@@ -86,12 +86,12 @@ fn pools_on_a_base_device() {
 fn pools_on_devices_that_fail_now_and_then() {
     let often = Shape { failing: 97, ..SMALL };
     let seldom = Shape { failing: 211, block_size: 2048, pending: 12, journal_units: 9, ..SMALL };
-    come_down_to(&[0xde24_f392, 0x1cf5_7b45, 0xdf21_8466], &[(20, often), (21, often), (22, seldom)]);
+    come_down_to(&[0xb509_2094, 0xcbb8_8091, 0xe3dc_b471], &[(20, often), (21, often), (22, seldom)]);
 }
 
 #[test]
 fn pools_that_grow() {
     let small = Shape { growing: true, blocks: 200, ..SMALL };
     let large = Shape { growing: true, blocks: 4096 * 31, sectors: 1 << 20, ..SMALL };
-    come_down_to(&[0xbb90_37e2, 0x1318_d97f, 0x16ec_4ad2], &[(23, small), (24, small), (25, large)]);
+    come_down_to(&[0x8e68_6ddf, 0xca94_4185, 0x8a8f_7c85], &[(23, small), (24, small), (25, large)]);
 }

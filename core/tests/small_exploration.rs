@@ -3,7 +3,7 @@
 
 use cowl::{
     Attributes, BlockDevice, Error, FormatOptions, Geometry, LayerFlags, LayerId, Limits, MountOptions, Pool, RamDisk,
-    crc32c, workspace_size,
+    Reader, crc32c, reader_workspace_size, workspace_size,
 };
 
 const BLOCKS: usize = 128;
@@ -83,11 +83,22 @@ fn step(
             let mut memory = workspace();
             let mut pool = Pool::mount(RamDisk::new(&mut image), &mut memory, &MountOptions::default()).unwrap();
             let found = content(&mut pool);
+            assert_eq!(read_small(&mut image), found, "the small reader");
             for (i, value) in found.into_iter().enumerate() {
                 assert!(value == before[i] || value == after[i], "{found:?} between {before:?} and {after:?}");
             }
         }
     }
+}
+
+/// The same by the small reader.
+fn read_small(image: &mut [u8]) -> [u8; 3] {
+    let mut memory = [0; reader_workspace_size(512, 2)];
+    let mut reader = Reader::mount(RamDisk::new(image), &mut memory, crc32c).unwrap();
+    let volume = reader.find("v").unwrap().expect("the volume");
+    let mut bytes = [0; 3 * 512];
+    reader.read(&volume, 0, &mut bytes).unwrap();
+    [bytes[0], bytes[512], bytes[1024]]
 }
 
 /// The value of each sector of the volume.

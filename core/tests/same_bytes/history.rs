@@ -2,7 +2,7 @@
 
 use cowl::{
     Attributes, BlockDevice, FormatOptions, Geometry, LayerFlags, LayerId, LayerInfo, LayerKind, Limits, MountOptions,
-    Pool, SnapshotOf, Writing, crc32c, workspace_size,
+    Pool, Reader, SnapshotOf, Writing, crc32c, workspace_size,
 };
 
 use crate::device::{Failed, Recorder};
@@ -96,6 +96,9 @@ pub fn digest(shape: &Shape, seed: u64) -> u32 {
 /// One mount, until something breaks or it is over.
 fn life(world: &mut World<'_>, disk: &mut Recorder, base: &mut Recorder, memory: &mut [u8]) {
     disk.failing = 0;
+    if base.geometry.sectors == 0 {
+        read_small(world.shape, disk, memory);
+    }
     let read_only = world.draw.next(12) == 0;
     let options = MountOptions { read_only, ..MountOptions::default() };
     let mut pool = Pool::mount_on_base(disk, base, memory, &options).unwrap();
@@ -114,6 +117,59 @@ fn life(world: &mut World<'_>, disk: &mut Recorder, base: &mut Recorder, memory:
     if world.draw.next(3) == 0 {
         let _ = pool.unmount().map(|disk| disk.note(&"unmounted"));
     }
+}
+
+/// What the small reader shows is what a pool shows that is mounted to read.
+fn read_small(shape: &Shape, disk: &mut Recorder, memory: &mut [u8]) {
+    let options = MountOptions { read_only: true, ..MountOptions::default() };
+    let mut pool = Pool::mount(&mut *disk, memory, &options).unwrap();
+    let layers: Vec<_> = pool.layers().map(Result::unwrap).collect();
+    let part = |layer: &LayerInfo| (layer.sectors - layer.sectors.min(90), layer.sectors.min(90));
+    let size = shape.sector_size as usize;
+    let mut read = |id, sector, count| {
+        let mut bytes = vec![0; usize::try_from(count).unwrap() * size];
+        pool.read(id, sector, &mut bytes).map(|()| bytes)
+    };
+    let shown: Vec<_> = layers
+        .iter()
+        .map(|layer| {
+            let (last, count) = part(layer);
+            (read(layer.id, 0, count).unwrap(), read(layer.id, last, count).unwrap())
+        })
+        .collect();
+    let mut attached = Vec::new();
+    for layer in &layers {
+        let mut after = None;
+        while let Some(next) = pool.next_attachment(layer.id, after).unwrap() {
+            let mut bytes = vec![0; usize::try_from(next.sectors).unwrap() * size];
+            pool.read(next.id, 0, &mut bytes).unwrap();
+            attached.push((layer.name, next, bytes));
+            after = Some(next.id);
+        }
+    }
+    pool.abandon();
+    let mut reader = Reader::mount(&mut *disk, memory, crc32c).unwrap();
+    for (layer, (first, end)) in layers.iter().zip(&shown) {
+        let image = reader.find(&layer.name).unwrap().expect("the pool has it");
+        assert_eq!((image.id(), image.sectors(), image.length()), (layer.id, layer.sectors, 0));
+        for (sector, expected) in [(0, first), (part(layer).0, end)] {
+            let mut bytes = vec![0xaa; expected.len()];
+            reader.read(&image, sector, &mut bytes).unwrap();
+            assert!(bytes == *expected, "{} at {sector}", layer.name);
+            reader.device_mut().note_bytes(&bytes);
+        }
+        let behind = reader.read(&image, layer.sectors, &mut vec![0; size]);
+        assert_eq!(behind, Err(cowl::Error::OutOfRange { sectors: layer.sectors }));
+    }
+    for (owner, info, expected) in attached {
+        let owner = reader.find(&owner).unwrap().expect("the pool has it");
+        let image = reader.attachment(&owner, &info.name).unwrap().expect("the pool has it");
+        assert_eq!((image.id(), image.sectors(), image.length()), (info.id, info.sectors, info.length));
+        let mut bytes = vec![0xaa; expected.len()];
+        reader.read(&image, 0, &mut bytes).unwrap();
+        assert!(bytes == expected, "{} of {owner:?}", info.name);
+    }
+    assert!(reader.find("nobody").unwrap().is_none());
 }
 
 /// Everything that can be seen of a pool, and that a check finds nothing wrong.
