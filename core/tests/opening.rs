@@ -5,7 +5,7 @@
 
 use cowl::{
     Attributes, BlockDevice, Error, FormatOptions, Geometry, LayerFlags, LayerId, Limits, MountOptions, Object, Pool,
-    Reader, crc32c, format::Superblock, workspace_size,
+    Reader, crc32c, format::Superblock, reader_workspace_size, workspace_size,
 };
 
 const BLOCK: usize = 512;
@@ -251,4 +251,30 @@ fn a_workspace_is_as_large_as_its_limits_say() {
     assert_eq!(of(4096, 32_768, 256, 1023, 192), expected(4096, 1 + 1 + 3 + 2, 192));
     assert_eq!(of(4096, 32_769, 257, 1022, 192), expected(4096, 2 + 2 + 2 + 2, 192));
     assert_eq!(of(65_536, 1 << 30, 4097, 10_000, 9), expected(65_536, 2 + 2 + 2 + 2, 9));
+}
+
+#[test]
+fn a_small_reader_needs_its_workspace_and_not_a_byte_more() {
+    for (block_size, expected) in
+        [(0, 0), (256, 0), (511, 0), (512, 1024), (513, 0), (600, 0), (4096, 8192), (65_536, 131_072), (131_072, 0)]
+    {
+        let fixed = if expected == 0 { 0 } else { 368 + 8 * 32 };
+        assert_eq!(reader_workspace_size(block_size, 8), expected + fixed, "blocks of {block_size}");
+    }
+    for (block_size, alignment) in [(512, 1), (512, 64), (4096, 1), (4096, 512)] {
+        let disk = Disk::new(block_size, alignment);
+        let needed = reader_workspace_size(block_size, 8);
+        let mut memory = vec![0; needed + 2 * alignment as usize];
+        // As far from where the device wants its buffers as it gets.
+        let skip = memory.as_ptr().align_offset(alignment as usize) + usize::from(alignment > 1);
+        let worst = needed + alignment as usize - 1;
+        for size in [0, 367, 368, 880, needed - 1, worst - 1] {
+            let told = Reader::mount(disk.clone(), &mut memory[skip..skip + size], crc32c).map(drop);
+            let Err(Error::WorkspaceTooSmall { needed: told }) = told else { panic!("{size}: {told:?}") };
+            assert!(told > size && told <= worst, "{told} for {size} of {worst}");
+        }
+        let mut reader = Reader::mount(disk.clone(), &mut memory[skip..skip + worst], crc32c).unwrap();
+        assert!(reader.find("nobody").unwrap().is_none());
+        assert_eq!(reader.into_device().geometry, disk.geometry);
+    }
 }
