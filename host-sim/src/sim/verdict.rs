@@ -35,25 +35,24 @@ pub fn sound<D: BlockDevice, B: BlockDevice<Error = D::Error>>(
 /// It does not.
 pub fn reads_alike<D: BlockDevice>(device: D, workspace: &mut [u8], seen: &Found) -> Result<(), String> {
     let mut reader = Reader::mount(device, workspace, crate::crc32c).map_err(text("mount of the reader"))?;
-    all_alike(&mut reader, seen)
+    all_alike(&mut reader, seen, &mut Vec::new())
 }
 
-/// The same of a reader that has been mounted.
+/// The same of a reader that has been mounted, which reads into this memory.
 ///
 /// # Errors
 /// It shows something else.
-pub fn all_alike<D: BlockDevice>(reader: &mut Reader<'_, D>, seen: &Found) -> Result<(), String> {
-    let mut again = Vec::new();
+pub fn all_alike<D: BlockDevice>(reader: &mut Reader<'_, D>, seen: &Found, again: &mut Vec<u8>) -> Result<(), String> {
     for (id, (name, bytes)) in seen {
         let image = reader.find(name).map_err(text("search of the reader"))?;
         let image = image.filter(|image| image.id() == LayerId(*id));
         let image = image.ok_or_else(|| format!("the reader does not find layer {id}, {name}"))?;
         again.resize(bytes.len(), 0xaa);
-        reader.read(&image, 0, &mut again).map_err(text("the reader's read"))?;
-        if again != *bytes {
+        reader.read(&image, 0, again).map_err(text("the reader's read"))?;
+        if again != bytes {
             return Err(format!("the reader shows something else of layer {id}, {name}"));
         }
-        if reader.read(&image, image.sectors(), &mut vec![0; 512]).is_ok() {
+        if reader.read(&image, image.sectors(), again).is_ok() {
             return Err(format!("the reader reads on behind the end of layer {id}, {name}"));
         }
     }

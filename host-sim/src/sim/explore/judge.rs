@@ -5,7 +5,7 @@ use cowl::{Pool, Reader};
 use super::{disk::CrashDisk, play::tagged};
 use crate::sim::{
     disk::Call,
-    history::{Op, apply, found, mount},
+    history::{Op, apply, find_again, found, mount},
     model::{Found, Model, Outcome},
     verdict::{all_alike, sound},
 };
@@ -16,13 +16,13 @@ fn undecided(
     disk: &CrashDisk,
     model: &Model,
     sector_size: usize,
-) -> Option<(Found, Outcome)> {
+    seen: &mut Found,
+) -> Option<Outcome> {
     disk.stand_in(true);
-    let seen = found(pool);
+    let read = find_again(pool, seen);
     disk.stand_in(false);
-    let seen = seen.ok()?;
-    let outcome = model.compare_undecided(&seen, sector_size, &|bytes| disk.ways(bytes)).ok()?;
-    Some((seen, outcome))
+    read.ok()?;
+    model.compare_undecided(seen, sector_size, &|bytes| disk.ways(bytes)).ok()
 }
 
 /// A promise of the oracle, by its number in the documentation of [`super`].
@@ -46,15 +46,24 @@ fn broken<E: std::fmt::Debug>(promise: Promise, what: &str) -> impl Fn(E) -> Bro
 pub struct Bench {
     /// The pool's workspace.
     pub workspace: Vec<u8>,
-    /// The small reader's.
-    beside: Vec<u8>,
+    beside: Beside,
+    /// What the pool shows.
+    seen: Found,
     sector_size: usize,
+}
+
+/// What the small reader needs.
+#[derive(Debug)]
+struct Beside {
+    workspace: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 impl Bench {
     /// For pools that need so large a workspace.
     pub fn new(workspace: Vec<u8>, sector_size: usize) -> Self {
-        Self { beside: vec![0; workspace.len()], workspace, sector_size }
+        let beside = Beside { workspace: vec![0; workspace.len()], bytes: Vec::new() };
+        Self { workspace, beside, seen: Found::new(), sector_size }
     }
 
     /// Mounts the image and compares everything with what the model allows.
@@ -64,26 +73,24 @@ impl Bench {
     /// # Errors
     /// The promise that was broken.
     pub fn recover(&mut self, disk: &CrashDisk, model: &mut Model, follows: bool) -> Result<Outcome, Broken> {
-        let mut pool = mount(disk.clone(), &mut self.workspace).map_err(broken("O12", "it does not mount"))?;
+        let Self { workspace, beside, seen, sector_size } = self;
+        let mut pool = mount(disk.clone(), workspace).map_err(broken("O12", "it does not mount"))?;
         let calls = disk.calls();
         if calls != [Call::Flush] {
             return Err(Broken { promise: "O8", what: format!("the mount is more than one flush: {calls:?}") });
         }
-        let whole = (!follows).then(|| undecided(&mut pool, disk, model, self.sector_size)).flatten();
-        let outcome = if let Some((seen, outcome)) = whole {
-            reader(&mut self.beside, disk, &seen, true)?;
+        let whole = (!follows).then(|| undecided(&mut pool, disk, model, *sector_size, seen)).flatten();
+        let outcome = if let Some(outcome) = whole {
             outcome
         } else {
             // Not all that a sector may hold is allowed in the same state: look at each for itself.
             drop(pool);
-            pool = mount(disk.clone(), &mut self.workspace).map_err(broken("O12", "it does not mount again"))?;
+            pool = mount(disk.clone(), workspace).map_err(broken("O12", "it does not mount again"))?;
             disk.calls();
-            let seen = found(&mut pool).map_err(broken("O1", "it cannot be read"))?;
-            let outcome = model.adopt(&seen, self.sector_size);
-            let outcome = outcome.map_err(|what| Broken { promise: "O1 to O6", what })?;
-            reader(&mut self.beside, disk, &seen, false)?;
-            outcome
+            find_again(&mut pool, seen).map_err(broken("O1", "it cannot be read"))?;
+            model.adopt(seen, *sector_size).map_err(|what| Broken { promise: "O1 to O6", what })?
         };
+        beside.reads(disk, seen, whole.is_some())?;
         let calls = disk.calls();
         if !calls.is_empty() {
             return Err(Broken { promise: "O8", what: format!("reading wrote: {calls:?}") });
@@ -120,18 +127,23 @@ impl Bench {
     }
 }
 
-/// The small reader shows what the pool showed. Sectors of data that nobody has decided may be left so.
-fn reader(beside: &mut [u8], disk: &CrashDisk, seen: &Found, undecided: bool) -> Result<(), Broken> {
-    let mut reader =
-        Reader::mount(disk.clone(), beside, crate::crc32c).map_err(broken("O15", "the reader does not mount it"))?;
-    let calls = disk.calls();
-    if calls != [Call::Flush] {
-        return Err(Broken { promise: "O8", what: format!("the reader's mount is more than one flush: {calls:?}") });
+impl Beside {
+    /// The small reader shows what the pool showed. Sectors of data that nobody has decided may be left so.
+    fn reads(&mut self, disk: &CrashDisk, seen: &Found, undecided: bool) -> Result<(), Broken> {
+        let mut reader = Reader::mount(disk.clone(), &mut self.workspace, crate::crc32c)
+            .map_err(broken("O15", "the reader does not mount it"))?;
+        let calls = disk.calls();
+        if calls != [Call::Flush] {
+            return Err(Broken {
+                promise: "O8",
+                what: format!("the reader's mount is more than one flush: {calls:?}"),
+            });
+        }
+        disk.stand_in(undecided);
+        let alike = all_alike(&mut reader, seen, &mut self.bytes);
+        disk.stand_in(false);
+        alike.map_err(|what| Broken { promise: "O15", what })
     }
-    disk.stand_in(undecided);
-    let alike = all_alike(&mut reader, seen);
-    disk.stand_in(false);
-    alike.map_err(|what| Broken { promise: "O15", what })
 }
 
 fn check(pool: &mut Pool<'_, CrashDisk>) -> Result<(), Broken> {
