@@ -1,7 +1,7 @@
 //! Images that somebody has made to harm: found by the fuzzer `hostile_image`, kept by name.
 
 use cowl::{
-    BlockDevice, Error, FormatOptions, LayerFlags, LayerId, MountOptions, Object, Pool,
+    BlockDevice, Counting, Error, FormatOptions, LayerFlags, LayerId, MountOptions, Object, Pool, Reader,
     format::{Entry, Superblock},
 };
 use cowl_tests::{
@@ -93,6 +93,11 @@ fn a_catalog_that_goes_around_in_circles_is_damage() {
     let mut findings = 0;
     pool.check(&mut [0; 64], true, &mut |_| findings += 1).unwrap();
     assert!(findings > 0 && pool.stats().reads < 100_000, "{findings} findings, {:?}", pool.stats());
+    let mut disk = Counting::new(disk);
+    let mut reader = Reader::mount(&mut disk, &mut workspace, no_sum).unwrap();
+    let found = reader.find("nobody");
+    assert!(matches!(found, Err(Error::Corrupt { what: Object::Catalog, .. })), "{found:?}");
+    assert!(disk.counters().reads < 200_000, "{:?}", disk.counters());
 }
 
 /// Sums near the largest number made the admission of the first write overflow.

@@ -250,3 +250,136 @@ fn the_pool_of_the_first_version_is_read() {
     assert_eq!([seen[0], seen[511], seen[512]], [0x11, 0x11, 0]);
     assert!(reader.attachment(&first, "first").unwrap().is_none() && reader.find("memory").unwrap().is_none());
 }
+
+/// A second layer beside the first, with three blocks.
+fn with_another(disk: &mut SparseDisk) {
+    let mut workspace = vec![0; 1 << 17];
+    let mut pool = Pool::mount(disk, &mut workspace, &MountOptions::default()).unwrap();
+    let other = pool.create(&named("other"), 900, LayerFlags::empty()).unwrap();
+    pool.write(other, 0, &[0x77; 3 * 512]).unwrap();
+    pool.unmount().unwrap();
+}
+
+#[test]
+fn a_layer_that_was_deleted_is_not_found_and_its_name_is_the_next_ones() {
+    let mut disk = pool_with(30, LayerFlags::empty());
+    let mut workspace = vec![0; 1 << 17];
+    let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
+    let first = pool.find("image").unwrap().unwrap().id;
+    let snapshot = pool.snapshot(first, &named("kept")).unwrap();
+    pool.write(first, 0, &[1; 512]).unwrap();
+    pool.delete(snapshot).unwrap();
+    pool.delete(first).unwrap();
+    assert_eq!(pool.info().deleted, 2, "nothing was merged");
+    let names = |disk: &mut SparseDisk| {
+        let mut workspace = vec![0; 1 << 16];
+        let mut reader = reader(disk, &mut workspace).unwrap();
+        ["image", "kept"].map(|name| reader.find(name).unwrap().map(|image| image.id()))
+    };
+    pool.abandon();
+    assert_eq!(names(&mut disk), [None, None]);
+    let mut pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).unwrap();
+    let second = pool.create(&named("image"), 5, LayerFlags::empty()).unwrap();
+    pool.abandon();
+    assert_eq!(names(&mut disk), [Some(second), None]);
+}
+
+#[test]
+fn a_device_that_wants_more_alignment_than_a_block_has_is_refused() {
+    let mut disk = pool_with(30, LayerFlags::INTEGRITY);
+    disk.geometry.alignment = 1024;
+    let mut workspace = vec![0; 1 << 17];
+    let pool = Pool::mount(&mut disk, &mut workspace, &MountOptions::default()).map(drop);
+    assert!(matches!(pool, Err(Error::BadParameter(_))));
+    assert_eq!(reader(&mut disk, &mut workspace).map(drop), pool);
+    disk.geometry.alignment = 512;
+    assert!(reader(&mut disk, &mut workspace).unwrap().find("image").unwrap().unwrap().has_integrity());
+}
+
+/// The node in memory was known by the tree's root alone: a record that was made to lead to another one's root, a level lower, had its nodes taken for
+/// data.
+#[test]
+fn two_layers_of_one_root_and_two_heights_are_two_trees() {
+    let mut disk = pool_with(900, LayerFlags::empty());
+    with_another(&mut disk);
+    let mut image = Image::new(disk);
+    let first = image.layer(1);
+    image.change_layer(2, |layer| (layer.root, layer.height) = (first.root, first.height - 1));
+    let mut disk = image.seal();
+    let mut workspace = vec![0; 1 << 17];
+    let mut reader = reader(&mut disk, &mut workspace).unwrap();
+    let (image, other) = (reader.find("image").unwrap().unwrap(), reader.find("other").unwrap().unwrap());
+    for _ in 0..2 {
+        let mut seen = [0; 512];
+        reader.read(&other, 0, &mut seen).unwrap();
+        assert_ne!(seen, [0x5a; 512], "a node");
+        reader.read(&image, 0, &mut seen).unwrap();
+        assert_eq!(seen, [0x5a; 512]);
+    }
+}
+
+#[test]
+fn a_size_that_no_layer_has_is_damage() {
+    let mut workspace = vec![0; 1 << 17];
+    for (sectors, possible) in [(1 << 48, true), ((1 << 48) + 1, false), (u64::MAX, false)] {
+        let mut image = Image::new(pool_with(30, LayerFlags::empty()));
+        image.change_layer(1, |layer| layer.sectors = sectors);
+        let mut disk = image.seal();
+        let mut reader = reader(&mut disk, &mut workspace).unwrap();
+        match reader.find("image") {
+            Ok(Some(image)) => assert!(possible && image.sectors() == sectors),
+            Err(Error::Corrupt { what: Object::Layer, .. }) => assert!(!possible, "{sectors} sectors"),
+            other => panic!("{sectors} sectors: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_read_that_fails_once_leaves_nothing_wrong_behind() {
+    struct Flaky {
+        disk: SparseDisk,
+        /// Reads until one fails.
+        left: Option<u32>,
+    }
+    impl BlockDevice for Flaky {
+        type Error = cowl_tests::PastEnd;
+        fn geometry(&self) -> Geometry {
+            self.disk.geometry
+        }
+        fn read(&mut self, sector: u64, buffer: &mut [u8]) -> Result<(), Self::Error> {
+            let fails = self.left == Some(0);
+            self.left = self.left.and_then(|left| left.checked_sub(1));
+            // What it leaves in the buffer looks like a block.
+            self.disk.read(if fails { sector ^ 1 } else { sector }, buffer)?;
+            if fails { Err(cowl_tests::PastEnd) } else { Ok(()) }
+        }
+        fn write(&mut self, _: u64, _: &[u8]) -> Result<(), Self::Error> {
+            panic!("a reader that writes");
+        }
+        fn flush(&mut self) -> Result<(), Self::Error> {
+            Ok(())
+        }
+    }
+    let mut disk = pool_with(900, LayerFlags::empty());
+    with_another(&mut disk);
+    let mut workspace = vec![0; 1 << 17];
+    let mut failures = 0;
+    for fails in 0..150 {
+        let mut reader = reader(Flaky { disk: disk.clone(), left: None }, &mut workspace).unwrap();
+        reader.device_mut().left = Some(fails);
+        for sector in [0, 1, 40, 2, 33, 899, 500, 1].repeat(3) {
+            for (name, expected) in [("image", sector as u8 ^ 0x5a), ("other", if sector < 3 { 0x77 } else { 0 })] {
+                let mut seen = [0; 512];
+                let Ok(found) = reader.find(name) else {
+                    failures += 1;
+                    continue;
+                };
+                match reader.read(&found.expect("it is there"), sector, &mut seen) {
+                    Ok(()) => assert_eq!(seen, [expected; 512], "sector {sector} of {name}, read {fails} failed"),
+                    Err(_) => failures += 1,
+                }
+            }
+        }
+    }
+    assert_eq!(failures, 150, "each has failed once");
+}

@@ -81,7 +81,7 @@
 //! The caller hands over one workspace; [`workspace_size`] says how small it may be. There is no allocator, no
 //! recursion, and no `unsafe`. More memory makes the pool faster and changes nothing else.
 //!
-//! Who only reads, as a boot loader does, takes [`Reader`]: it needs an eighth of the code and a quarter of the memory.
+//! Who only reads, as a boot loader does, takes [`Reader`]: it needs a tenth of the code and a quarter of the memory.
 //!
 //! # Features
 //!

@@ -14,7 +14,7 @@ use crate::{
     locate::Heads,
     logging::event,
     mkfs::FormatOptions,
-    newest::{Saved, alignment_of, find_superblock, sector_of},
+    newest::{Saved, alignment_of, find_superblock, sector_of, within_block},
     pending::{PENDING_ITEM, Pending},
     pool::Result,
     store::Store,
@@ -195,10 +195,7 @@ pub(crate) fn alignment_within<E>(
     workspace: &[u8],
     sb: SuperblockView<'_>,
 ) -> core::result::Result<usize, Error<E>> {
-    let alignment = alignment_of(geometry)?.max(index(u64::from(base_alignment)));
-    if alignment > 1usize << sb.block_shift() {
-        return Err(Error::BadParameter("a device wants its buffers aligned to more than the size of a block"));
-    }
+    let alignment = within_block(alignment_of(geometry)?.max(index(u64::from(base_alignment))), sb)?;
     let needed = needed_for(sb).saturating_add(padding(workspace, alignment));
     if workspace.len() + Superblock::FIELDS < needed { Err(Error::WorkspaceTooSmall { needed }) } else { Ok(alignment) }
 }

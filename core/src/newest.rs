@@ -41,6 +41,14 @@ pub(crate) fn alignment_of<E>(geometry: &Geometry) -> core::result::Result<usize
     }
 }
 
+/// An alignment that blocks in memory can have one behind the other.
+pub(crate) fn within_block<E>(alignment: usize, sb: SuperblockView<'_>) -> core::result::Result<usize, Error<E>> {
+    if alignment > 1usize << sb.block_shift() {
+        return Err(Error::BadParameter("a device wants its buffers aligned to more than the size of a block"));
+    }
+    Ok(alignment)
+}
+
 /// Bytes in a sector, if that is possible.
 pub(crate) fn sector_of<E>(geometry: &Geometry) -> core::result::Result<usize, Error<E>> {
     match geometry.sector_size {

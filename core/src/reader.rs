@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Object},
     format::{Entry, Layer, LayerView, Layout, Record, SLOT_SIZE, Superblock, SuperblockView, height_limit},
     mount::MountOptions,
-    newest::{Saved, alignment_of, divide, find_superblock},
+    newest::{Saved, alignment_of, divide, find_superblock, within_block},
     pool::Result,
     store::{Outcome, Stop, damaged},
     types::{LayerFlags, LayerId, LayerKind},
@@ -24,7 +24,8 @@ mod journal;
 #[path = "asynch/reader.rs"]
 pub(crate) mod asynch;
 
-/// Bytes of the workspace of a [`Reader`]; 0 for a block size that no pool can have. `pending` is what the pool was formatted with.
+/// Bytes of the workspace of a [`Reader`]; 0 for a block size that no pool can have. `pending` is what the pool was formatted with
+/// ([`FormatOptions::pending`](crate::FormatOptions::pending)). A device that wants its buffers aligned may need as much more as it takes to get there.
 pub const fn reader_workspace_size(block_size: u32, pending: u32) -> usize {
     if !block_size.is_power_of_two() || block_size < 512 || block_size > 65_536 {
         return 0;
@@ -54,9 +55,15 @@ impl Image {
         self.sectors
     }
 
-    /// An attachment's length in bytes; 0 for other layers.
+    /// An attachment's length in bytes, as it was staged; 0 for other layers.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Its data has checksums, which reading verifies ([`LayerFlags::INTEGRITY`]). Without them damage in the data goes by unseen. No checksum
+    /// is a signature.
+    pub fn has_integrity(&self) -> bool {
+        self.integrity
     }
 }
 
@@ -96,7 +103,7 @@ pub struct Reader<'w, D: BlockDevice> {
     pub(crate) saved: &'w Saved,
     /// A node of a tree, or a unit of the journal.
     pub(crate) node: Held<'w>,
-    /// The tree, by its root, and the addresses whose lowest node that is; block 0 is no root.
+    /// The tree, by its root, and the addresses and the height whose lowest node that is; block 0 is no root.
     pub(crate) leaf: (u64, u32, u64),
     /// A block of a layer, or a page of the catalog.
     pub(crate) block: Held<'w>,
@@ -140,7 +147,7 @@ impl<'w, D: BlockDevice> Reader<'w, D> {
             return Err(Error::WrongBase);
         }
         let block_size = 1usize << view.block_shift().min(16);
-        let skip = padding(workspace, alignment_of(&device.geometry())?);
+        let skip = padding(workspace, within_block(alignment_of(&device.geometry())?, view)?);
         let records = index(u64::from(view.pending()));
         let needed = skip + 2 * block_size + records * Record::SIZE;
         if workspace.len() < needed {
@@ -166,7 +173,7 @@ impl<'w, D: BlockDevice> Reader<'w, D> {
         Ok(reader)
     }
 
-    /// The volume or snapshot of this name.
+    /// The volume or snapshot of this name; the first of those without one for the empty name.
     ///
     /// # Errors
     /// The device's; [`Error::Corrupt`].
@@ -223,10 +230,10 @@ impl<'w, D: BlockDevice> Reader<'w, D> {
         let mut id = 1;
         while id < self.superblock().next_layer() {
             let catalog = Object::Catalog;
-            let (root, height) = (self.superblock().catalog(), self.superblock().catalog_height());
-            left = left.checked_sub(1).ok_or_else(|| self.medium.damaged(catalog, root.block))?;
+            let (mut entry, height) = (self.superblock().catalog(), self.superblock().catalog_height());
+            left = left.checked_sub(1).ok_or_else(|| self.medium.damaged(catalog, entry.block))?;
             let byte = u64::from(id) * SLOT_SIZE;
-            let (entry, below) = self.look_up(&root, height, byte >> shift, catalog)?;
+            let below = self.look_up(&mut entry, height, byte >> shift, catalog)?;
             if !entry.is_block() {
                 let hole = shift + u32::from(below) * self.medium.layout.fan_shift();
                 let end = (byte.checked_shr(hole).unwrap_or(0) + 1).checked_shl(hole);
@@ -248,7 +255,9 @@ impl<'w, D: BlockDevice> Reader<'w, D> {
                     sectors: layer.sectors(),
                     length: layer.length(),
                 };
-                if layer.id() != id || !(1..=height_limit(self.medium.layout.fan_shift())).contains(&image.height) {
+                let size = self.medium.spb.ceil(image.sectors) <= 1 << 48;
+                let height = (1..=height_limit(self.medium.layout.fan_shift())).contains(&image.height);
+                if layer.id() != id || !size || !height {
                     return Err(self.medium.damaged(Object::Layer, entry.block));
                 }
                 return Ok(Some(image));
@@ -270,10 +279,13 @@ impl<'w, D: BlockDevice> Reader<'w, D> {
         let mut rest = buffer;
         while !rest.is_empty() {
             let (part, behind) = split(rest, self.block.bytes.len().saturating_sub(within));
-            let entry = match self.place_of(image.id, address).and_then(|place| self.records.get(place)) {
-                Some(record) => Entry::decode(record, 0),
-                None => self.look_up(&image.root, image.height, address, Object::MapNode)?.0,
-            };
+            let mut entry = image.root;
+            match self.place_of(image.id, address).and_then(|place| self.records.get(place)) {
+                Some(record) => entry = Entry::decode(record, 0),
+                None => {
+                    self.look_up(&mut entry, image.height, address, Object::MapNode)?;
+                }
+            }
             if entry.is_block() {
                 self.medium.load(&mut self.block, &entry, image.integrity, Object::Data)?;
                 copy(part, self.block.bytes.get(within..).unwrap_or(&[]));
@@ -285,28 +297,31 @@ impl<'w, D: BlockDevice> Reader<'w, D> {
         Ok(())
     }
 
-    /// What a tree has for an address, and how many levels of it there are below that; more than any tree has for what it does not reach.
-    fn look_up(&mut self, root: &Entry, height: u8, address: u64, what: Object) -> Outcome<(Entry, u8)> {
+    /// Puts in the place of a tree's root what the tree has for an address; how many levels of it there are below that, more than any tree
+    /// has for what it does not reach.
+    fn look_up(&mut self, entry: &mut Entry, height: u8, address: u64, what: Object) -> Outcome<u8> {
         let fan = self.medium.layout.fan_shift();
         let shifted = |levels: u8| address.checked_shr(fan * u32::from(levels)).unwrap_or(0);
         if shifted(height) != 0 {
-            return Ok((Entry::EMPTY, u8::MAX));
+            *entry = Entry::EMPTY;
+            return Ok(u8::MAX);
         }
-        let leaf = (root.block, root.crc, address >> fan);
-        let known = height > 0 && root.is_block() && self.leaf == leaf;
-        let (mut entry, mut below) = (*root, if known { 1 } else { height });
+        // The height takes four bits of the at least five that the shift has left.
+        let leaf = (entry.block, entry.crc, address >> fan << 4 | u64::from(height));
+        let known = height > 0 && entry.is_block() && self.leaf == leaf;
+        let mut below = if known { 1 } else { height };
         while below > 0 && entry.is_block() {
             if !known {
                 self.leaf.0 = 0;
-                self.medium.load(&mut self.node, &entry, true, what)?;
+                self.medium.load(&mut self.node, entry, true, what)?;
             }
             below -= 1;
-            entry = Entry::decode(self.node.bytes, index(shifted(below) % Power::of_two(fan)) * Entry::SIZE);
+            *entry = Entry::decode(self.node.bytes, index(shifted(below) % Power::of_two(fan)) * Entry::SIZE);
             if below == 0 {
                 self.leaf = leaf;
             }
         }
-        Ok((entry, below))
+        Ok(below)
     }
 }
 

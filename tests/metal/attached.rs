@@ -1,6 +1,6 @@
 //! Attachments: the model of the layers knows none, so the script says what they hold.
 
-use cowl::{BlockDevice, Pool};
+use cowl::{BlockDevice, Pool, Reader};
 use cowl_host::sim::value_of;
 use cowl_scenario::{LIFE, Piece, Step};
 
@@ -47,4 +47,22 @@ pub fn judged<D: BlockDevice>(pool: &mut Pool<'_, D>) -> Result<u64, String> {
         count += 1;
     }
     Ok(count)
+}
+
+/// The same of what the small reader finds.
+pub fn read_small<D: BlockDevice>(reader: &mut Reader<'_, D>) -> Result<(), String> {
+    for (name, piece) in scripted() {
+        let Some(layer) = reader.find(name).map_err(|error| format!("{error:?}"))? else { continue };
+        let attached = reader.attachment(&layer, piece.layer).map_err(|error| format!("{error:?}"))?;
+        let attached = attached.filter(|attached| attached.length() == piece.count * 512);
+        let attached = attached.ok_or_else(|| format!("the reader does not find `{}` at `{name}`", piece.layer))?;
+        for sector in 0..piece.count {
+            let mut bytes = [0; 512];
+            reader.read(&attached, sector, &mut bytes).map_err(|error| format!("{error:?}"))?;
+            if value_of(&bytes) != piece.tag + sector {
+                return Err(format!("the reader sees {:x} in sector {sector} of `{}`", value_of(&bytes), piece.layer));
+            }
+        }
+    }
+    Ok(())
 }

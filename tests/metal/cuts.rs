@@ -1,6 +1,6 @@
 //! Power cuts: the record is played on a simulated disk, and what a cut after each write may leave is opened.
 
-use cowl::{Error, MountOptions, Pool};
+use cowl::{Error, MountOptions, Pool, Reader};
 use cowl_host::sim::{Fate, Found, Image, Model, Rng, Sector, SimDisk, mount, recovered, works_on};
 use cowl_scenario::WORKSPACE;
 
@@ -98,6 +98,10 @@ pub fn explore(reference: &Reference, log: &[Entry], exact: usize) -> Result<Tal
     Ok(tally)
 }
 
+fn text<E: std::fmt::Debug>(error: E) -> String {
+    format!("{error:?}")
+}
+
 fn judged(cut: &Image, fates: &[Fate], expected: &Expected<'_>, tally: &mut Tally) -> Result<(), String> {
     tally.images += 1;
     let sectors = cut.after_cut(|i| fates[i]);
@@ -114,9 +118,10 @@ fn judged(cut: &Image, fates: &[Fate], expected: &Expected<'_>, tally: &mut Tall
             let disk = disk(sectors);
             let seen = recovered(&disk, &mut workspace)?;
             model.compare_after_crash(&seen, 512)?;
-            let mut pool = mount(disk.clone(), &mut workspace).map_err(|error| format!("{error:?}"))?;
+            let mut pool = mount(disk.clone(), &mut workspace).map_err(text)?;
             tally.attachments += attached::judged(&mut pool)?;
             drop(pool);
+            attached::read_small(&mut Reader::mount(disk.clone(), &mut workspace, cowl::crc32c).map_err(text)?)?;
             if tally.images.is_multiple_of(32) {
                 tally.worked_on += 1;
                 works_on(disk, &mut workspace, &seen)?;

@@ -67,12 +67,15 @@ pub(super) const BUGS: &[Bug] = bugs! {
         "core/src/reader/journal.rs": "if unit.uuid != view.uuid() || «unit.generation < view.generation()» {" => "false"
     }
     166 "O15" "the small reader takes the node in memory for the one of another tree" {
-        "core/src/reader.rs": "let known = height > 0 && root.is_block() && «self.leaf == leaf»;" => "self.leaf.0 != 0 && self.leaf.2 == leaf.2"
+        "core/src/reader.rs": "let known = height > 0 && entry.is_block() && «self.leaf == leaf»;" => "self.leaf.0 != 0 && self.leaf.2 == leaf.2"
     }
     167 "O15" "the small reader does not verify what it reads" {
         "core/src/reader.rs": "if «checked && (self.checksum)(0, held.bytes) != entry.crc» {" => "false"
     }
     168 "O15" "the small reader looks no further than the first page of the catalog" {
         "core/src/reader.rs": "while id < «self.superblock().next_layer()» {" => "self.superblock().next_layer().min(4)"
+    }
+    169 "O15" "the small reader finds deleted layers" {
+        "core/src/reader.rs": "if sought && «!layer.is_deleted()» && Layer::has_name(record, name) {" => "true"
     }
 };
