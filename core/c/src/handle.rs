@@ -49,7 +49,9 @@ impl Opaque for ReaderHandle {
     const MOUNTED: usize = 0x73ad_e45c;
 }
 
-/// Where that lies.
+/// Where that lies. The tag stands first in places of every kind, so that it can be looked at before the kind is known: a pointer to the other
+/// kind is refused by it.
+#[repr(C)]
 struct Place<H: Opaque> {
     tag: usize,
     entered: bool,

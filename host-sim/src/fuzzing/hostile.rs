@@ -36,7 +36,6 @@ pub fn hostile_image(data: &[u8]) {
         }
         let calls = sample.disk.take_calls();
         assert!(calls < CALLS, "the reader and the pool made {calls} device calls");
-        sample.disk.take_calls();
         let mut mounted = true;
         while mounted && input.goes_on() {
             let verb = input.byte() % VERBS;
