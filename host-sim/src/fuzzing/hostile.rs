@@ -12,6 +12,8 @@ use super::{
 
 /// Device calls of one verb on a sample, at most. Far more than any verb needs on an undamaged one, and an end in any case.
 const CALLS: u64 = 300_000;
+/// The first byte has this bit: the small reader reads beside the pool, at each mount.
+const COMPARE: u8 = 0x80;
 /// Changes of the image, at most.
 const EDITS: u8 = 8;
 /// Steps of one verb, for verbs that are called again and again.
@@ -21,14 +23,16 @@ const AGAIN: usize = 16;
 /// and give an answer or a typed error.
 pub fn hostile_image(data: &[u8]) {
     let mut input = Input::new(data);
-    let sample = Sample::of(input.byte());
+    let choice = input.byte();
+    let sample = Sample::of(choice);
     for _ in 0..input.byte() % (EDITS + 1) {
         edit(&sample, &mut input);
     }
     let mut workspace = vec![0; sample.workspace];
-    let mut beside = workspace.clone();
+    let mut beside = vec![0; if choice & COMPARE == 0 { 0 } else { sample.workspace }];
     let mut story = Vec::new();
     while input.goes_on() {
+        // Without memory it says so, and that is all.
         let reader = Reader::mount(sample.disk.clone(), &mut beside, sample.checksum);
         let Ok(mut pool) = open(&sample.disk, &mut workspace, sample.checksum) else { return };
         if let Ok(reader) = reader {
