@@ -29,13 +29,14 @@ pub fn hostile_image(data: &[u8]) {
         edit(&sample, &mut input);
     }
     let mut workspace = vec![0; sample.workspace];
-    let mut beside = vec![0; if choice & COMPARE == 0 { 0 } else { sample.workspace }];
+    let mut beside = vec![0; sample.workspace];
     let mut story = Vec::new();
     while input.goes_on() {
-        // Without memory it says so, and that is all.
-        let reader = Reader::mount(sample.disk.clone(), &mut beside, sample.checksum);
+        let compares = choice & COMPARE != 0;
+        let reader =
+            compares.then(|| Reader::mount(sample.disk.clone(), &mut beside, sample.checksum)).and_then(Result::ok);
         let Ok(mut pool) = open(&sample.disk, &mut workspace, sample.checksum) else { return };
-        if let Ok(reader) = reader {
+        if let Some(reader) = reader {
             compare(&mut pool, reader);
         }
         let calls = sample.disk.take_calls();

@@ -15,10 +15,10 @@ static mut WORKSPACE: [u8; 8192] = [0; 8192];
 fn run() -> Result<(), Error<Failed>> {
     // SAFETY: taken once.
     let (buffer, workspace) = unsafe { (&mut *addr_of_mut!(BUFFER), &mut *addr_of_mut!(WORKSPACE)) };
-    let mut pool = Reader::mount(Port, workspace, crc32c)?;
-    let image = pool.find("image")?.ok_or(Error::NoSuchLayer(LayerId(0)))?;
+    let mut reader = Reader::mount(Port, workspace, crc32c)?;
+    let image = reader.find("image")?.ok_or(Error::NoSuchLayer(LayerId(0)))?;
     loop {
-        pool.read(&image, u64::from(input()), buffer)?;
+        reader.read(&image, u64::from(input()), buffer)?;
         output(u32::from(buffer[0]));
     }
 }
